@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// A packet lcore: one thread that runs the staged table to completion over the queues assigned to it.
+// Everything in struct lcore belongs to that thread unless its comment says otherwise.
+#pragma once
+
+#include "api/st_api.h"
+#include "packet.h"
+
+#include <rte_common.h>
+#include <rte_mbuf.h>
+#include <rte_rcu_qsbr.h>
+#include <rte_ring.h>
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+#define LCORE_MAX     64
+#define VEC_MAX       512 // packets in front of one stage
+#define RX_BURST      32
+#define LCORE_RX_MAX  128 // taken in by one pass, so that no vec can overflow by arrival alone
+#define HANDOFF_RING  1024 // per ordered pair of lcores; also >= 100 ms of the loss tests' stream
+#define EVENT_RING    4096 // per lcore, towards main
+
+struct vec {
+	uint32_t n;
+	struct rte_mbuf *m[VEC_MAX];
+};
+
+struct stage_stats {
+	uint64_t calls, packets, cycles;
+};
+
+// What main assigned to an lcore: immutable, replaced whole, freed after quiescence.
+struct lcore_plan {
+	uint16_t nb_rx;
+	struct lcore_rxq {
+		uint16_t if_id;
+		uint16_t eth_port;
+		uint16_t queue;
+		uint16_t host; // 1: the host device of if_id, 0: the port itself
+	} rx[64];
+	// For each DPDK port: the queue this lcore may transmit on, or TXQ_NONE and the lcore that may.
+	struct lcore_txq {
+		uint16_t queue;
+		uint16_t owner; // lcore id; == own id when queue is ours
+	} tx[RTE_MAX_ETHPORTS];
+};
+#define TXQ_NONE UINT16_MAX
+
+// From an lcore to main.
+struct lcore_event {
+	uint32_t event; // enum st_event
+	uint32_t peer_id;
+	uint32_t index;
+	uint32_t if_id;
+	struct st_addr local, remote; // ENDPOINT_SEEN; NEIGH_NEEDED uses remote
+	uint16_t local_port_be, remote_port_be;
+	uint32_t pad;
+};
+_Static_assert(sizeof(struct lcore_event) == 56, "ring element, a multiple of 4");
+
+// From main to an lcore; main waits for `done` without blocking and frees the command.
+enum lcore_cmd_op {
+	LCORE_CMD_KEY_INSTALL, // arg: struct keypair *, into the slots of its peer (owner lcore)
+	LCORE_CMD_KEY_REMOVE,  // arg: struct keypair *, out of the slots
+	LCORE_CMD_PEER_REMOVE, // arg: struct peer *, drop staged packets, clear the slots
+	LCORE_CMD_KEEPALIVE,   // arg: struct peer *
+	LCORE_CMD_PACKET,      // arg: struct rte_mbuf *, enters at packet_of(m)->target
+};
+struct lcore_cmd {
+	enum lcore_cmd_op op;
+	void *arg;
+	int result;
+	_Atomic int done; // lcore: wo (release), main: ro (acquire)
+};
+
+struct aead_backend;
+
+struct lcore {
+	uint16_t id;        // 0..nb-1, our own numbering
+	unsigned int rte_id; // DPDK's lcore id
+	uint64_t now;       // TSC, read once per pass
+	struct vec in[ST_STAGE_COUNT];
+	struct stage_stats stats[ST_STAGE_COUNT]; // main: ro (relaxed)
+	uint64_t drops[ST_DROP_COUNT];            // main: ro (relaxed)
+	struct iface_counts *counts;              // [ST_MAX_IFACES], main: ro
+	void *aead_ctx;
+	const struct aead_backend *aead;
+	struct rte_mempool *pool;
+	struct rte_ip_frag_tbl *frags;
+	struct rte_ip_frag_death_row *death_row;
+	struct vec again;     // enters at packet_of(m)->target in the next pass
+	struct rte_mbuf *neigh_head, *neigh_tail; // packets that wait for a neighbour
+	uint16_t neigh_queued;
+	uint32_t staged_total;
+	uint64_t icmp_tokens, icmp_stamp; // rate limit of errors made here
+	const struct lcore_plan *_Atomic plan; // main: wo, lcore: ro
+	struct rte_ring *handoff[LCORE_MAX];   // [from] SPSC of mbufs, this lcore consumes; created by main
+	struct rte_ring *cmds;                 // SPSC of struct lcore_cmd *, main produces
+	struct rte_ring *events;               // SPSC of struct lcore_event, main consumes
+	_Atomic uint64_t events_lost;          // lcore: wo, main: ro
+	uint64_t loops, busy_loops, sleeps, busy_cycles, total_cycles; // main: ro (relaxed)
+	uint64_t handoff_in, handoff_out;
+	uint64_t idle_since;
+} __rte_cache_aligned;
+
+struct lcore_table {
+	uint16_t nb;
+	struct lcore *lc[LCORE_MAX];
+	struct rte_rcu_qsbr *qsbr; // reporter id = lcore id; offline while asleep
+	_Atomic int stop;
+	int adaptive; // 0: poll
+};
+extern struct lcore_table lcores; // filled by lcores_init before launch
+
+// main.c calls these. Returns 0 or -errno.
+int lcores_init(const char *aead_name, int adaptive, struct rte_mempool *pool);
+int lcores_launch(void);
+void lcores_stop(void); // asks, joins, frees what the lcores still hold
+// Hands a command to lcore id; false when its ring is full (try again later).
+bool lcore_command(uint16_t id, struct lcore_cmd *cmd);
+
+// lcore side.
+void lcore_event_push(struct lcore *lc, const struct lcore_event *ev);
+// Passes m to another lcore, there to enter at stage target. Counts and frees when the ring is full.
+void lcore_handoff(struct lcore *lc, uint16_t to, struct rte_mbuf *m, enum st_stage target);

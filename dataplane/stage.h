@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// The staged table. A stage takes the whole vec in front of it and pushes each packet to a later stage,
+// so one forward pass drains everything that came in. Stages are listed in st_api.h (ST_STAGES).
+#pragma once
+
+#include "lcore.h"
+#include "packet.h"
+
+struct stage {
+	const char *name;
+	void (*run)(struct lcore *lc, struct vec *in);
+};
+extern const struct stage stages[ST_STAGE_COUNT];
+
+// One pass over all stages; returns the packets taken in by rx and the rings. Tests call it directly.
+unsigned int stages_run(struct lcore *lc);
+
+#define X(name) void name##_run(struct lcore *lc, struct vec *in);
+ST_STAGES(X)
+#undef X
+
+static inline void stage_push(struct lcore *lc, enum st_stage to, struct rte_mbuf *m)
+{
+	struct vec *v = &lc->in[to];
+
+	v->m[v->n++] = m; // cannot overflow: see LCORE_RX_MAX and stages_room
+}
+
+static inline void stage_drop(struct lcore *lc, struct rte_mbuf *m, enum st_drop why)
+{
+	packet_of(m)->drop = why;
+	stage_push(lc, ST_STAGE_drop, m);
+}

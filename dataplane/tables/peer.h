@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// Peers, their keypairs and endpoints.
+//
+// Ownership. Each peer has an owner lcore. The owner alone touches the slots, the replay windows and the
+// staging queue; wg_accept and staging run there. Any lcore may seal with the current keypair (its send
+// counter is atomic) and open with any keypair (the keys never change). The owner gives a peer away
+// between two passes by a release store to `owner`; packets that reach the old owner later are
+// forwarded by it. main creates and frees, and asks the owner by command for everything else.
+#pragma once
+
+#include "../../crypto/messages.h"
+#include "../../crypto/replay.h"
+#include "../api/st_api.h"
+
+#include <rte_common.h>
+#include <rte_mbuf.h>
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct keypair {
+	uint8_t send_key[NOISE_KEY_LEN]; // ro after install; wiped when freed
+	uint8_t recv_key[NOISE_KEY_LEN];
+	uint32_t index;           // ours
+	uint32_t remote_index;
+	struct peer *peer;
+	uint64_t birth, expiry;   // TSC; expiry = birth + REJECT_AFTER_TIME
+	uint64_t rekey_at;        // TSC: birth + 120 s for an initiator, UINT64_MAX for a responder
+	uint64_t rekey_rx_at;     // TSC: birth + 165 s for an initiator, likewise
+	bool initiator;
+	_Atomic bool rekey_asked; // lcore: rw (relaxed); one REKEY_DUE per keypair from sending
+	bool rekey_rx_asked;      // owner: rw
+	_Atomic uint64_t send_counter __rte_cache_aligned; // lcore: rw, relaxed fetch_add
+	struct replay replay __rte_cache_aligned;          // owner: rw
+};
+
+// Immutable; replaced whole by main.
+struct endpoint {
+	struct st_endpoint ep;
+	uint8_t header[48]; // prebuilt outer IP + UDP header, lengths and checksums 0; 28 or 48 bytes
+	uint8_t header_len;
+	bool ipv6;
+	uint16_t ip_csum_base; // sum of the IPv4 header's constant words, folded, not inverted
+	uint16_t udp_csum_base; // sum of pseudo header and ports, without lengths
+};
+
+// Per (peer, lcore); that lcore writes, main reads (relaxed).
+struct peer_counts {
+	uint64_t rx_bytes, rx_packets, tx_bytes, tx_packets;
+	uint64_t data_sent, any_sent, data_received, any_received; // TSC of the last one, 0 = never
+} __rte_cache_aligned;
+
+struct peer {
+	uint32_t id;
+	uint16_t if_id;
+	_Atomic uint16_t owner; // lcore id; the owner: wo (release), others: ro (acquire)
+	struct keypair *_Atomic slots[3]; // ST_SLOT_*; owner: wo (release), lcore: ro (acquire)
+	const struct endpoint *_Atomic endpoint; // main: wo, lcore: ro
+	_Atomic bool dead;     // main: wo. Unlinked; nothing may be staged any more
+	_Atomic uint32_t activity_pending; // an ACTIVITY event is on its way; lcore sets, main clears
+	// owner only
+	struct rte_mbuf *staged_head, *staged_tail; // through packet_of(m)->next
+	uint16_t staged;       // main: ro (relaxed)
+	uint16_t handoff_from; // lcore whose handed-off packets came last ...
+	uint32_t handoff_run;  // ... and how many in a row without one of another source
+	uint64_t key_asked;    // TSC of the last KEY_NEEDED
+	struct st_addr seen_remote; // last ENDPOINT_SEEN reported, to report each change once
+	uint16_t seen_port_be;
+	uint64_t seen_stamp;
+	struct peer_counts counts[]; // one per lcore
+} __rte_cache_aligned;
+
+// ---- look-ups on lcores ----
+// Receiver indices to keypairs, NULL where unknown. n <= 64. rte_hash with lock-free readers.
+void keypair_lookup_bulk(const uint32_t *indices, unsigned int n, struct keypair **ret);
+
+// ---- main only ----
+int peer_set(const void *body, const void *old);
+void peer_del(const void *body);
+int allowed_ip_set(const void *body, const void *old);
+void allowed_ip_del(const void *body);
+int endpoint_set(const void *body, const void *old);
+void endpoint_del(const void *body);
+int key_set(const void *body, const void *old); // -EEXIST for a known index
+void key_del(const void *body);
+struct peer *peer_by_id(uint32_t peer_id);
+int peer_tables_init(void);
+void peer_tables_fini(void); // wipes all keys

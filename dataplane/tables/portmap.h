@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// Who owns a UDP port of a local address: rte_hash from address to an array of 65536 owners, so ranges
+// cost nothing to look up. main writes; lcores read.
+#pragma once
+
+#include "../api/st_api.h"
+
+#include <stdint.h>
+
+#define PORTMAP_MAX_ADDRS 256 // 64 kB each; a further address is refused with -ENOSPC
+
+uint8_t portmap_lookup(const struct st_addr *addr, uint16_t port_be); // lcore; enum st_portmap_owner
+
+int portmap_set(const void *body, const void *old);
+void portmap_del(const void *body);
+int portmap_tables_init(void);
+void portmap_tables_fini(void);

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// Mirror of the kernel's rules and routes. Rules are one immutable array, swapped by pointer; each table
+// is an lpm. main writes; lcores read under QSBR.
+#pragma once
+
+#include "../api/st_api.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct route_result {
+	uint8_t action;  // enum st_route_action; 0 = no route
+	uint8_t why;     // enum st_drop for the actions that drop
+	uint16_t if_id;  // UNICAST: egress, 0 = the kernel's way is not one of our interfaces
+	uint16_t mtu;    // 0 = the interface's
+	struct st_addr gateway; // all zero = on link
+};
+
+struct route_flow {
+	struct st_addr src, dst;
+	uint32_t hash; // chooses among equal-cost next hops
+	uint16_t iif;
+	uint8_t ip_proto;
+	uint8_t tos;
+	bool ipv6;
+};
+
+void route_lookup(const struct route_flow *flow, struct route_result *ret); // lcore
+
+int route_set(const void *body, const void *old);
+void route_del(const void *body);
+int rule_set(const void *body, const void *old);
+void rule_del(const void *body);
+int route_tables_init(void);
+void route_tables_fini(void);
