@@ -21,7 +21,11 @@
 #define LCORE_RX_MAX  128 // taken in by one pass, so that no vec can overflow by arrival alone
 #define HANDOFF_RING  1024 // per ordered pair of lcores; also >= 100 ms of the loss tests' stream
 #define EVENT_RING    4096 // per lcore, towards main
+#define TO_MAIN_RING  256  // per lcore; rte_ring of mbufs for PACKET_IN
 
+// Which pointers into the tables a packet may carry from one pass to the next: in a handoff ring keypair
+// and peer (main frees these only after the rings have moved past, see reclaim_later_rings); in `again`,
+// the neighbour queue and to_main none; in a staging queue the peer itself, which PEER_REMOVE empties.
 struct vec {
 	uint32_t n;
 	struct rte_mbuf *m[VEC_MAX];
@@ -60,13 +64,22 @@ struct lcore_event {
 };
 _Static_assert(sizeof(struct lcore_event) == 56, "ring element, a multiple of 4");
 
-// From main to an lcore; main waits for `done` without blocking and frees the command.
+// For main alone, beside enum st_event: the keypair `index` of `peer_id` has just left the slots (it was
+// displaced by an install or a promotion), so that main takes it out of the tables. Not sent for
+// LCORE_CMD_KEY_REMOVE and LCORE_CMD_PEER_REMOVE. If it is lost, the keypair goes with its expiry.
+#define LCORE_EV_KEY_GONE 0x100
+
+// From main to an lcore; main waits for `done` without blocking and frees the command. An lcore that is
+// not the owner of the peer (it gave it away meanwhile) answers result = -EAGAIN and main asks the new
+// owner; otherwise result is 0.
 enum lcore_cmd_op {
 	LCORE_CMD_KEY_INSTALL, // arg: struct keypair *, into the slots of its peer (owner lcore)
 	LCORE_CMD_KEY_REMOVE,  // arg: struct keypair *, out of the slots
 	LCORE_CMD_PEER_REMOVE, // arg: struct peer *, drop staged packets, clear the slots
 	LCORE_CMD_KEEPALIVE,   // arg: struct peer *
-	LCORE_CMD_PACKET,      // arg: struct rte_mbuf *, enters at packet_of(m)->target
+	// arg: struct rte_mbuf *, enters at packet_of(m)->target. For PACKET_OUT: IP header at data_off
+	// (no Ethernet), iif 0 (iface_get(0) is NULL), l3_off, l4_off and flags set, checksums right.
+	LCORE_CMD_PACKET,
 };
 struct lcore_cmd {
 	enum lcore_cmd_op op;
@@ -99,6 +112,9 @@ struct lcore {
 	struct rte_ring *handoff[LCORE_MAX];   // [from] SPSC of mbufs, this lcore consumes; created by main
 	struct rte_ring *cmds;                 // SPSC of struct lcore_cmd *, main produces
 	struct rte_ring *events;               // SPSC of struct lcore_event, main consumes
+	// SPSC of mbufs, main consumes: datagrams for PACKET_IN. Outer IP + UDP header from data_off on,
+	// l3_off and l4_off set, packet_of(m)->hash = peer_id. lcores_init creates it.
+	struct rte_ring *to_main;
 	_Atomic uint64_t events_lost;          // lcore: wo, main: ro
 	uint64_t loops, busy_loops, sleeps, busy_cycles, total_cycles; // main: ro (relaxed)
 	uint64_t handoff_in, handoff_out;

@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// The contract's server: clients, roles, replies held until every lcore has seen a change, dumps with
+// back-pressure, events to the controller. main only; nothing here blocks.
+#pragma once
+
+#include "api/st_api.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+// Listens on path (mode 0660, group gid unless (gid_t)-1). Returns the epoll descriptor to wait on, or
+// -errno.
+int api_server_init(const char *path, uint32_t gid, const struct st_hello *self);
+void api_server_fini(void);
+void api_server_poll(void);    // serves what is ready and sends held replies that have come due
+bool api_server_holding(void); // replies wait for quiescence: poll again soon
+
+// To the controller, if there is one; bounded, an overflow becomes ST_EV_OVERRUN.
+void api_server_event(uint16_t event, const void *body, uint16_t body_len, const void *blob,
+	uint16_t blob_len);
+// A finished trace to the client that asked for it. False when that client's queue is full.
+bool api_server_trace(int client, const struct st_ev_trace *ev);
