@@ -25,6 +25,7 @@ int wg_apply(struct wg *wg, const struct config *c, char **ret_error);
 void wg_dp_connected(struct wg *wg, bool new_instance);
 void wg_dp_item(struct wg *wg, const struct dp_item *item);
 void wg_dp_recovered(struct wg *wg);
+void wg_dp_synced(struct wg *wg); // dp_ops.synced: the wanted objects are in, handshakes may start
 void wg_dp_event(struct wg *wg, uint16_t event, const void *body, uint16_t len, const void *blob,
 	uint16_t blob_len);
 void wg_routes_changed(struct wg *wg);
