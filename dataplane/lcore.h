@@ -13,6 +13,7 @@
 #include <rte_ring.h>
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #define LCORE_MAX     64
@@ -29,6 +30,13 @@
 struct vec {
 	uint32_t n;
 	struct rte_mbuf *m[VEC_MAX];
+};
+
+// Small buffers in front of a DPDK port or of another lcore's ring, flushed at the end of each pass.
+#define OUTBUF_MAX 32
+struct outbuf {
+	uint32_t n;
+	struct rte_mbuf *m[OUTBUF_MAX];
 };
 
 struct stage_stats {
@@ -89,6 +97,9 @@ struct lcore_cmd {
 };
 
 struct aead_backend;
+struct peer;
+struct reassembly;
+struct aead_scratch;
 
 struct lcore {
 	uint16_t id;        // 0..nb-1, our own numbering
@@ -101,13 +112,25 @@ struct lcore {
 	void *aead_ctx;
 	const struct aead_backend *aead;
 	struct rte_mempool *pool;
-	struct rte_ip_frag_tbl *frags;
-	struct rte_ip_frag_death_row *death_row;
+	struct reassembly *frags;      // stages/reassemble.c
+	struct aead_scratch *scratch;  // stages/crypt.h: operations of one burst
 	struct vec again;     // enters at packet_of(m)->target in the next pass
 	struct rte_mbuf *neigh_head, *neigh_tail; // packets that wait for a neighbour
 	uint16_t neigh_queued;
-	uint32_t staged_total;
-	uint64_t icmp_tokens, icmp_stamp; // rate limit of errors made here
+	uint32_t neigh_seen;  // neigh_generation when they were last tried
+	uint64_t neigh_checked;
+	struct peer *staged_peers;     // peers of ours with staged packets, through peer->staged_next
+	uint64_t staged_checked;       // TSC of the last look for old ones
+	struct peer *give_peer;        // to be given away at the end of this pass ...
+	uint16_t give_to;              // ... to this lcore
+	uint64_t hz;                   // TSC
+	uint64_t icmp_tokens, icmp_stamp, icmp_cost; // rate limit of errors made here, in TSC units
+	uint16_t ip_id;                // of outer IPv4 headers
+	uint16_t rx_next;              // queue that the next pass polls first
+	uint32_t tx_ports;             // DPDK ports with something in tx[]
+	struct outbuf tx[RTE_MAX_ETHPORTS];
+	uint64_t handoff_lcores;       // lcores with something in out[]
+	struct outbuf out[LCORE_MAX];
 	const struct lcore_plan *_Atomic plan; // main: wo, lcore: ro
 	struct rte_ring *handoff[LCORE_MAX];   // [from] SPSC of mbufs, this lcore consumes; created by main
 	struct rte_ring *cmds;                 // SPSC of struct lcore_cmd *, main produces
@@ -127,6 +150,7 @@ struct lcore_table {
 	struct rte_rcu_qsbr *qsbr; // reporter id = lcore id; offline while asleep
 	_Atomic int stop;
 	int adaptive; // 0: poll
+	_Atomic uint32_t staged; // packets in staging queues; lcores: rw, capped by STAGED_MAX
 };
 extern struct lcore_table lcores; // filled by lcores_init before launch
 
@@ -138,6 +162,9 @@ void lcores_stop(void); // asks, joins, frees what the lcores still hold
 bool lcore_command(uint16_t id, struct lcore_cmd *cmd);
 
 // lcore side.
-void lcore_event_push(struct lcore *lc, const struct lcore_event *ev);
+bool lcore_event_push(struct lcore *lc, const struct lcore_event *ev); // false: lost, and counted
+// m enters this lcore's own next pass at stage target, which may lie to the left.
+void lcore_again(struct lcore *lc, struct rte_mbuf *m, enum st_stage target);
+void lcore_handoff_flush(struct lcore *lc);
 // Passes m to another lcore, there to enter at stage target. Counts and frees when the ring is full.
 void lcore_handoff(struct lcore *lc, uint16_t to, struct rte_mbuf *m, enum st_stage target);

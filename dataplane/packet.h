@@ -20,10 +20,13 @@ struct packet_trace;
 #define PACKET_F_TRACED  0x0002
 #define PACKET_F_FROM_HOST 0x0004 // came from the host device of iif
 #define PACKET_F_AEAD_OK 0x0008
-#define PACKET_F_BY_HANDOFF 0x0010 // arrived over a ring: do not hand off a second time in this stage
+#define PACKET_F_BY_HANDOFF 0x0010 // arrived over a ring, from packet.from
 #define PACKET_F_L2_DONE 0x0020 // Ethernet header is complete: tx as is
-#define PACKET_F_CE      0x0040 // outer ECN was CE
+#define PACKET_F_OURS    0x0040 // made by this box (outer datagram, ICMP error): no error about it
 #define PACKET_F_FRAGMENT 0x0080 // an IP fragment
+#define PACKET_F_KEEPALIVE 0x0100 // wg_encrypt: no payload, packet.peer is set
+#define PACKET_F_REASSEMBLED 0x0200 // came in fragments: punt cuts it again
+#define PACKET_F_TO_HOST 0x0400 // out_port is a host device
 
 struct packet {
 	uint16_t flags;
@@ -37,6 +40,8 @@ struct packet {
 	uint8_t ecn;       // outer ECN bits on the way in, inner on the way out
 	uint16_t from;     // lcore that handed it off
 	uint32_t hash;     // flow hash, 0 = not computed
+	uint16_t mtu;      // l2out: largest IP packet for this way out
+	uint16_t out_port; // tx: DPDK port
 	uint64_t counter;  // WireGuard nonce
 	struct keypair *keypair;        // classify .. wg_accept
 	struct peer *peer;              // wg_encrypt, staging

@@ -7,6 +7,8 @@
 #include "lcore.h"
 #include "packet.h"
 
+#include <rte_branch_prediction.h>
+
 struct stage {
 	const char *name;
 	void (*run)(struct lcore *lc, struct vec *in);
@@ -20,11 +22,18 @@ unsigned int stages_run(struct lcore *lc);
 ST_STAGES(X)
 #undef X
 
+// Runs one stage over what waits in front of it. A stage that finds its successor's vec full runs it on
+// the spot: calls only nest to the right, so the depth is bounded and no vec is ever written while its
+// own stage works on it.
+void stage_drain(struct lcore *lc, enum st_stage s);
+
 static inline void stage_push(struct lcore *lc, enum st_stage to, struct rte_mbuf *m)
 {
 	struct vec *v = &lc->in[to];
 
-	v->m[v->n++] = m; // cannot overflow: see LCORE_RX_MAX and stages_room
+	if (unlikely(v->n == VEC_MAX))
+		stage_drain(lc, to);
+	v->m[v->n++] = m;
 }
 
 static inline void stage_drop(struct lcore *lc, struct rte_mbuf *m, enum st_drop why)

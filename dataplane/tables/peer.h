@@ -66,7 +66,8 @@ struct peer {
 	uint16_t handoff_from; // lcore whose handed-off packets came last ...
 	uint32_t handoff_run;  // ... and how many in a row without one of another source
 	uint64_t key_asked;    // TSC of the last KEY_NEEDED
-	struct st_addr seen_remote; // last ENDPOINT_SEEN reported, to report each change once
+	struct peer *staged_next;   // in its owner's list of peers with staged packets
+	struct st_addr seen_local, seen_remote; // last ENDPOINT_SEEN reported, to report each change once
 	uint16_t seen_port_be;
 	uint64_t seen_stamp;
 	struct peer_counts counts[]; // one per lcore
