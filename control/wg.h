@@ -21,6 +21,8 @@ void wg_free(struct wg *wg);
 // Applies the difference to what is there; unchanged peers keep their sessions. Interface
 // ids come from ids.h. 0 or -errno with *ret_error.
 int wg_apply(struct wg *wg, const struct config *c, char **ret_error);
+// Next to a living data plane straitd starts in this order: wg_new, wg_dp_connected, items, wg_apply,
+// wg_dp_recovered, wg_dp_synced. Without one, wg_apply comes first and the rest when it appears.
 // Wire these to dp_ops, netlink_on_change and netlink_on_addrs.
 void wg_dp_connected(struct wg *wg, bool new_instance);
 void wg_dp_item(struct wg *wg, const struct dp_item *item);
