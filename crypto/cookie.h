@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //
-// mac1, mac2 and cookie replies (paper sections 5.4.4 and 5.4.7). The caller passes the time in ms of
-// a monotonic clock and the source as bytes: 4 or 16 of address followed by 2 of port, network order.
+// mac1, mac2 and cookie replies (paper sections 5.4.4 and 5.4.7). The caller passes the time in ms
+// of a monotonic clock and the source as bytes: 4 or 16 of address followed by 2 of port, network
+// order.
 #pragma once
 
 #include "messages.h"
@@ -11,9 +12,9 @@
 #include <stdint.h>
 
 enum cookie_verdict {
-	COOKIE_INVALID_MAC1,      // silence
-	COOKIE_VALID_MAC1,        // fine unless under load
-	COOKIE_VALID_MAC2,        // the sender owns its address
+	COOKIE_INVALID_MAC1, // silence
+	COOKIE_VALID_MAC1,   // fine unless under load
+	COOKIE_VALID_MAC2,   // the sender owns its address
 };
 
 // Of an interface: checks what others send to us and makes cookie replies.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //
-// Keys as text: base64 (44 characters, as wg(8) prints) and hex (64, as the UAPI has it). Decoding runs
-// in constant time and accepts nothing but the canonical form.
+// Keys as text: base64 (44 characters, as wg(8) prints) and hex (64, as the UAPI has it). Decoding
+// runs in constant time and accepts nothing but the canonical form.
 #pragma once
 
 #include "messages.h"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //
-// Token bucket per source address, for handshake messages under load: 20 per second, burst 5; IPv4 by
-// /32, IPv6 by /64. The table is bounded; when it is full, unknown sources are refused.
+// Token bucket per source address, for handshake messages under load: 20 per second, burst 5; IPv4
+// by /32, IPv6 by /64. The table is bounded; when it is full, unknown sources are refused.
 #pragma once
 
 #include <stdbool.h>
