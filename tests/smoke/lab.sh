@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034
 #
 # Network namespaces for the demo and the smoke tests. A script sources this file, builds what it needs of
 #
