@@ -74,6 +74,7 @@ struct config_wg {
 	uint32_t table;         // for those routes, 254 by default
 	GPtrArray *addresses;   // of struct config_address *
 	GPtrArray *peers;       // of struct config_peer *
+	struct config_peer *peer_block; // locked memory that holds them all
 };
 
 struct config {
