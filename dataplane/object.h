@@ -7,6 +7,7 @@
 
 #include "api/st_api.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #define KIND_F_ONCE  0x1 // SET of a known key is -EEXIST
@@ -33,8 +34,30 @@ int object_set(uint16_t kind, const void *body, uint16_t body_len, const void *b
 int object_del(uint16_t kind, const void *key, uint16_t key_len);
 // Handlers that remove what another object owns (a peer's keys) use this as well.
 const void *object_find(uint16_t kind, const void *key);
+uint64_t object_count(uint16_t kind);
 void object_each(uint16_t kind, void (*fn)(const void *body, const void *blob, uint16_t blob_len,
 	uint32_t expiry_left_ms, void *arg), void *arg);
+// A place in a kind's list that stays good while objects come and go; objects are met in the order in
+// which they were first SET. For dumps that wait for the client.
+struct object;
+struct object_cursor {
+	struct object *at; // the next to give
+	uint16_t kind;
+	struct object_cursor *link;
+};
+struct object_view {
+	const void *body;
+	const void *blob;
+	uint16_t body_len, blob_len;
+	uint32_t expiry_left_ms;
+};
+int object_cursor_open(struct object_cursor *c, uint16_t kind); // -ENOTSUP: no such kind
+bool object_cursor_next(struct object_cursor *c, struct object_view *ret_view);
+void object_cursor_close(struct object_cursor *c);
+
 void object_sync_begin(void);
 unsigned int object_sync_end(void); // how many were swept
+// The store's clock in ms, from which expiries count. main sets it once per turn of its loop.
+void object_clock(uint64_t now);
 void object_expire(uint64_t now, void (*expired)(uint16_t kind, const void *key, uint16_t key_len));
+const struct object_kind *object_kind_find(uint16_t kind);
