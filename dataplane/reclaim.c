@@ -37,7 +37,7 @@ int reclaim_passed(uint64_t token)
 
 // Waiting is the one way that is still correct without memory for the queue. It is short: an awake
 // lcore reports within a pass and a sleeping one is offline.
-static void wait_quiescent(void)
+void reclaim_wait(void)
 {
 	rte_rcu_qsbr_synchronize(lcores.qsbr, RTE_QSBR_THRID_INVALID);
 }
@@ -50,7 +50,7 @@ void reclaim_later(void (*fn)(void *), void *obj)
 		return;
 	e = malloc(sizeof(*e));
 	if (e == NULL) {
-		wait_quiescent();
+		reclaim_wait();
 		fn(obj);
 		return;
 	}

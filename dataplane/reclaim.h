@@ -14,3 +14,6 @@ uint64_t reclaim_token(void);      // a point in time ...
 int reclaim_passed(uint64_t token); // ... that every lcore has left behind; never blocks
 void reclaim_poll(void);           // runs what is due; main's loop calls it
 void reclaim_drain(void);          // lcores have stopped: runs everything
+// Waits until every lcore was quiescent. For removing devices, where the next step is a slow system call
+// anyway; it takes a pass of the slowest lcore.
+void reclaim_wait(void);

@@ -53,5 +53,8 @@ int wgif_set(const void *body, const void *old);
 void wgif_del(const void *body);
 int ifaddr_set(const void *body, const void *old);
 void ifaddr_del(const void *body);
-// Publishes a new version of an iface, reclaims the old one. main only.
+// Publishes a new version of an iface (NULL: none any more) and reclaims the old one; fills in addr4 and
+// addr6 from the ADDR objects. Takes iface. main only.
 void iface_publish(uint16_t if_id, struct iface *iface);
+struct iface *iface_new(const struct iface *from); // a copy to change and publish; from may be NULL
+void iface_tables_fini(void);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //
-// Who owns a UDP port of a local address: rte_hash from address to an array of 65536 owners, so ranges
+// Who owns a UDP port of a local address: a small hash from address to an array of 65536 owners, so ranges
 // cost nothing to look up. main writes; lcores read.
 #pragma once
 
