@@ -41,6 +41,7 @@ static struct {
 	struct object **heap; // by expiry
 	size_t heap_len, heap_room;
 	uint64_t now;
+	uint32_t setting_expiry;
 } store;
 
 static struct kind_state *state_find(uint16_t kind)
@@ -321,6 +322,7 @@ int object_set(uint16_t kind, const void *body, uint16_t body_len, const void *b
 		free(o);
 		return -ENOMEM;
 	}
+	store.setting_expiry = expiry_ms;
 	rc = ks->kind->set(o->data, old == NULL ? NULL : old->data);
 	if (rc < 0) {
 		object_free(ks, o);
@@ -360,6 +362,11 @@ const void *object_find(uint16_t kind, const void *key)
 	struct object *o = ks == NULL ? NULL : find(ks, key);
 
 	return o == NULL ? NULL : o->data;
+}
+
+uint32_t object_setting_expiry(void)
+{
+	return store.setting_expiry;
 }
 
 uint64_t object_count(uint16_t kind)

@@ -60,4 +60,6 @@ unsigned int object_sync_end(void); // how many were swept
 // The store's clock in ms, from which expiries count. main sets it once per turn of its loop.
 void object_clock(uint64_t now);
 void object_expire(uint64_t now, void (*expired)(uint16_t kind, const void *key, uint16_t key_len));
+// Inside a kind's set(): the expiry that the SET asks for.
+uint32_t object_setting_expiry(void);
 const struct object_kind *object_kind_find(uint16_t kind);

@@ -90,7 +90,8 @@ static void marks_take(struct ring_wait *w)
 	w->nb = 0;
 	for (unsigned int to = 0; to < lcores.nb; to++)
 		for (unsigned int from = 0; from < lcores.nb; from++) {
-			const struct rte_ring *r = lcores.lc[to]->handoff[from];
+			const struct rte_ring *r =
+				lcores.lc[to] == NULL ? NULL : lcores.lc[to]->handoff[from];
 
 			if (r != NULL && rte_ring_count(r) != 0)
 				w->marks[w->nb++] = (struct ring_mark){.ring = r,

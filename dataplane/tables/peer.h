@@ -42,6 +42,7 @@ struct endpoint {
 	uint8_t header[48]; // prebuilt outer IP + UDP header, lengths and checksums 0; 28 or 48 bytes
 	uint8_t header_len;
 	bool ipv6;
+	// Both as rte_raw_cksum gives them: words as they stand in memory, folded.
 	uint16_t ip_csum_base; // sum of the IPv4 header's constant words, folded, not inverted
 	uint16_t udp_csum_base; // sum of pseudo header and ports, without lengths
 };
@@ -60,6 +61,7 @@ struct peer {
 	const struct endpoint *_Atomic endpoint; // main: wo, lcore: ro
 	_Atomic bool dead;     // main: wo. Unlinked; nothing may be staged any more
 	_Atomic uint32_t activity_pending; // an ACTIVITY event is on its way; lcore sets, main clears
+	struct peer_main *main;            // main only: keys, commands, what was reported
 	// owner only
 	struct rte_mbuf *staged_head, *staged_tail; // through packet_of(m)->next
 	uint16_t staged;       // main: ro (relaxed)
@@ -87,5 +89,22 @@ void endpoint_del(const void *body);
 int key_set(const void *body, const void *old); // -EEXIST for a known index
 void key_del(const void *body);
 struct peer *peer_by_id(uint32_t peer_id);
+// Passes *cursor along the peers (begin with 0); NULL at the end.
+struct peer *peer_next(uint32_t *cursor);
+// Sums over the lcores; the times are TSC stamps of the newest, 0 = never.
+void peer_counts_sum(const struct peer *peer, struct peer_counts *ret);
 int peer_tables_init(void);
-void peer_tables_fini(void); // wipes all keys
+void peer_tables_fini(void); // lcores have stopped and objects are gone
+int keypair_tables_init(void);
+void keypair_tables_fini(void);
+
+// What main alone knows about a peer. keypair.c owns keys, command.c the queue, activity.c the rest.
+#define PEER_KEYS_MAX 8 // three in slots, others on their way out
+struct command;
+struct peer_main {
+	struct keypair *keys[PEER_KEYS_MAX];
+	uint32_t allowed_ips; // how many point here
+	struct command *cmd_head, *cmd_tail; // one at a time is with the owner
+	uint8_t dirty; // turns left in which its counters are looked at
+	uint64_t seen[4]; // newest stamps reported: data sent, any sent, data received, any received
+};
