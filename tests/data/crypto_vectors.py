@@ -246,6 +246,15 @@ def main():
         print('\t{%d, "%s"},' % (n, b2s(sealed).hex()))
     print("};\n")
 
+    print("// The payload is 00 01 .. 4f, without additional data.")
+    print("struct nonce_vector {\n\tuint64_t nonce;\n\tconst char *key, *sealed;\n};\n\n"
+          "static const struct nonce_vector nonce_vectors[] = {")
+    for n in [0, 1, 2**31, 2**32 - 1, 2**32, 2**32 + 1, 2**60, 2**63, 2**64 - 8130, 2**64 - 2, 2**64 - 1]:
+        for key in (bytes(32), b"\xff" * 32, seed("nonce key")):
+            print('\t{%uu,\n\t\t%s,\n\t\t%s},' % (
+                n, quoted(key, 2), quoted(seal(key, n, bytes(range(80))), 2)))
+    print("};\n")
+
     print("// Keyed BLAKE2s as in the reference KAT: key 00 01 .. 1f cut to key_len, input 00 01 .. (n-1 mod 256).")
     print("struct blake2s_vector {\n\tuint32_t len, key_len, out_len;\n\tconst char *out;\n};\n\n"
           "static const struct blake2s_vector blake2s_vectors[] = {")

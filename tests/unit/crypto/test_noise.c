@@ -61,8 +61,7 @@ static void open_data(const char *packet, const uint8_t key[32], const char *pla
 		uint8_t data[512], want[512];
 		size_t len = check_hex(data, sizeof(data), packet);
 		struct aead_seg seg = {.data = data + 16, .len = (uint32_t)(len - 32)};
-		struct aead_op op = {
-			.key = key, .nb_segs = 1, .segs = &seg, .tag = data + len - 16};
+		struct aead_op op = {.key = key, .nb_segs = 1, .segs = &seg, .tag = data + len - 16};
 		void *ctx = b->ctx_new();
 
 		memcpy(&op.nonce, data + 8, 8);
