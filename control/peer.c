@@ -217,9 +217,9 @@ void peer_clear_allowed(struct peer *p)
 void peer_configure_endpoint(struct peer *p, const char *host, uint16_t port)
 {
 	endpoint_configure(&p->endpoint, host, port);
-	if (wg_of(p)->recovered)
-		wg_recover_endpoint(p);
-	peer_install_endpoint(p);
+	// An endpoint of old goes on as it is until the kernel's routes are mirrored; recovery_end asks.
+	if (!wg_of(p)->recovered || !wg_recover_endpoint(p))
+		peer_install_endpoint(p);
 }
 
 void peer_install_endpoint(struct peer *p)

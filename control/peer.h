@@ -52,6 +52,7 @@ struct peer {
 	uint64_t initiate_generation;
 	uint64_t respond_generation;
 	bool initiating; // a worker is making the initiation
+	bool lost;       // had a session in a data plane that is gone; call it when the new one is ready
 
 	// What the data plane holds, as far as straitd knows.
 	struct peer_keypair slots[PEER_SLOTS];

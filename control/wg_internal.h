@@ -91,7 +91,6 @@ struct wg {
 	struct wg_recovered *recovered; // what the data plane had, until the config has taken it
 	bool dp_seen;       // connected at least once
 	bool recovery_done; // and told what it had
-	bool kick;          // sessions were lost: handshake with whoever had one, once synced
 	bool dumping_stats;
 	uint64_t stats_at;
 };
@@ -169,7 +168,7 @@ uint32_t wg_recovered_peer_id(const struct wg_recovered *r, uint32_t if_id,
 	const uint8_t public_key[NOISE_KEY_LEN]);
 void wg_recover_iface(struct wg_iface *i);
 void wg_recover_peer(struct peer *p);    // blob and sessions; its id is the one of old
-void wg_recover_endpoint(struct peer *p); // after its endpoint was configured
+bool wg_recover_endpoint(struct peer *p); // after it was configured; true: it has the old one
 int wg_recover_socket(struct wg_iface *i, enum wg_family family, uint16_t port); // fd or -1
 void wg_recover_unpark(struct wg *wg); // sockets nobody took
 
