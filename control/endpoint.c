@@ -90,8 +90,8 @@ static bool take_first(struct endpoint *e, GList *found)
 
 	for (GList *l = found; l; l = l->next) {
 		GSocketAddress *sa = g_inet_socket_address_new(l->data, e->host_port);
-		bool ok = g_socket_address_to_native(sa, &ss, sizeof(ss), NULL)
-			&& addr_from_sockaddr(&a, &port_be, (struct sockaddr *)&ss);
+		bool ok = g_socket_address_to_native(sa, &ss, sizeof(ss), NULL) &&
+			  addr_from_sockaddr(&a, &port_be, (struct sockaddr *)&ss);
 
 		g_object_unref(sa);
 		if (ok)
@@ -134,8 +134,8 @@ static void lookup_guard(GObject *source, GAsyncResult *result, gpointer arg)
 	struct lookup *l = arg;
 
 	if (g_cancellable_is_cancelled(l->cancellable))
-		g_resolver_free_addresses(g_resolver_lookup_by_name_finish(
-			G_RESOLVER(source), result, NULL));
+		g_resolver_free_addresses(
+			g_resolver_lookup_by_name_finish(G_RESOLVER(source), result, NULL));
 	else
 		lookup_done(source, result, l->e);
 	g_object_unref(l->cancellable);
@@ -180,11 +180,11 @@ void endpoint_configure(struct endpoint *e, const char *host, uint16_t port)
 bool endpoint_seen(struct endpoint *e, const struct st_addr *remote, uint16_t remote_port_be,
 	const struct st_addr *local)
 {
-	if (e->known && e->port_be == remote_port_be && !memcmp(&e->remote, remote, sizeof(*remote))
-		&& !memcmp(&e->local, local, sizeof(*local)))
+	if (e->known && e->port_be == remote_port_be && !memcmp(&e->remote, remote, sizeof(*remote)) &&
+		!memcmp(&e->local, local, sizeof(*local)))
 		return false;
-	e->roamed = !e->known || e->roamed || e->port_be != remote_port_be
-		|| memcmp(&e->remote, remote, sizeof(*remote));
+	e->roamed = !e->known || e->roamed || e->port_be != remote_port_be ||
+		    memcmp(&e->remote, remote, sizeof(*remote));
 	e->remote = *remote;
 	e->port_be = remote_port_be;
 	e->local = *local;
@@ -216,8 +216,8 @@ void endpoint_uninstall(struct endpoint *e, const struct endpoint_env *env, uint
 
 static int find_path(struct endpoint *e, const struct endpoint_env *env, struct netlink_path *path)
 {
-	int r = netlink_path_get(env->nl, &e->remote, &e->local, env->fwmark, htons(env->port),
-		e->port_be, path);
+	int r = netlink_path_get(
+		env->nl, &e->remote, &e->local, env->fwmark, htons(env->port), e->port_be, path);
 
 	if (r && !addr_is_zero(&e->local)) {
 		// The address it talked to may be no longer ours.
@@ -258,11 +258,10 @@ static void body_fill(struct st_endpoint *body, const struct endpoint *e,
 	};
 }
 
-static void install(struct endpoint *e, const struct endpoint_env *env,
-	const struct st_endpoint *body)
+static void install(struct endpoint *e, const struct endpoint_env *env, const struct st_endpoint *body)
 {
-	bool moved = e->body.if_id != body->if_id
-		|| memcmp(&e->body.nexthop, &body->nexthop, sizeof(body->nexthop));
+	bool moved = e->body.if_id != body->if_id ||
+		     memcmp(&e->body.nexthop, &body->nexthop, sizeof(body->nexthop));
 	struct endpoint_blob blob;
 
 	if (moved)

@@ -66,8 +66,7 @@ const struct noise_identity *handshake_identity_get(const struct handshake_ident
 	return &i->id;
 }
 
-struct handshake_job *handshake_job_new(
-	enum handshake_kind kind, struct handshake_identity *identity)
+struct handshake_job *handshake_job_new(enum handshake_kind kind, struct handshake_identity *identity)
 {
 	struct handshake_job *job = g_new0(struct handshake_job, 1);
 
@@ -113,8 +112,7 @@ static void job_respond(struct handshake_job *job)
 {
 	bool initiator;
 
-	job->ok = noise_create_response(
-		&job->hs, &job->response, &job->peer, job->local_index, NULL);
+	job->ok = noise_create_response(&job->hs, &job->response, &job->peer, job->local_index, NULL);
 	job->remote_index = job->hs.remote_index;
 	job->ok = job->ok && noise_derive(&job->hs, &job->keys, &initiator) && !initiator;
 }
@@ -123,8 +121,8 @@ static void job_complete(struct handshake_job *job)
 {
 	bool initiator;
 
-	job->ok = noise_consume_response(&job->hs, handshake_identity_get(job->identity),
-		&job->peer, &job->response);
+	job->ok = noise_consume_response(
+		&job->hs, handshake_identity_get(job->identity), &job->peer, &job->response);
 	job->remote_index = job->hs.remote_index;
 	job->ok = job->ok && noise_derive(&job->hs, &job->keys, &initiator) && initiator;
 }

@@ -88,25 +88,45 @@ struct peer *peer_new(
 	return p;
 }
 
-void peer_free(struct peer *p)
+static void allowed_free(struct allowed_ip *a)
+{
+	struct peer *p = a->peer;
+
+	g_hash_table_remove(p->iface->allowed, &a->prefix);
+	g_queue_unlink(&p->allowed, &a->link);
+	wg_of(p)->nb_allowed--;
+	g_free(a);
+}
+
+// The memory alone.
+void peer_release(struct peer *p)
 {
 	struct wg *wg = wg_of(p);
-	struct st_peer_key key = {p->id};
-	struct endpoint_env env;
 
-	wg_iface_env(p->iface, &env);
-	peer_clear_sessions(p, true);
-	peer_clear_allowed(p);
-	endpoint_uninstall(&p->endpoint, &env, p->id);
+	while (p->allowed.head)
+		allowed_free(p->allowed.head->data);
 	endpoint_fini(&p->endpoint);
 	timers_heap_remove(&wg->heap, &p->timers);
 	g_queue_unlink(&p->iface->peer_list, &p->link);
 	g_hash_table_remove(p->iface->peers, p->noise.public_key);
 	wg->peers[p->id] = NULL;
 	wg->nb_peers--;
-	dp_del(wg->dp, ST_PEER, &key, sizeof(key));
 	sodium_memzero(p, sizeof(*p));
 	g_free(p);
+}
+
+void peer_free(struct peer *p)
+{
+	struct st_peer_key key = {p->id};
+	struct dp *dp = wg_of(p)->dp;
+	struct endpoint_env env;
+
+	wg_iface_env(p->iface, &env);
+	peer_clear_sessions(p, true);
+	peer_clear_allowed(p);
+	endpoint_uninstall(&p->endpoint, &env, p->id);
+	peer_release(p);
+	dp_del(dp, ST_PEER, &key, sizeof(key));
 }
 
 void peer_rename(struct peer *p, const char *name)
@@ -126,8 +146,8 @@ void peer_rekey_identity(struct peer *p)
 	// Both are inside the struct that is filled.
 	memcpy(psk, p->noise.preshared_key, sizeof(psk));
 	memcpy(key, p->noise.public_key, sizeof(key));
-	p->usable = identity
-		&& noise_peer_init(&p->noise, handshake_identity_get(identity), key, psk);
+	p->usable =
+		identity && noise_peer_init(&p->noise, handshake_identity_get(identity), key, psk);
 	if (!p->usable)
 		sodium_memzero(p->noise.static_static, sizeof(p->noise.static_static));
 	// A refused key is still what was configured and what `wg` shows.
@@ -154,16 +174,6 @@ void peer_set_keepalive(struct peer *p, uint16_t seconds)
 		peer_install(p, NULL, NULL);
 	if (now)
 		peer_keepalive(p);
-}
-
-static void allowed_free(struct allowed_ip *a)
-{
-	struct peer *p = a->peer;
-
-	g_hash_table_remove(p->iface->allowed, &a->prefix);
-	g_queue_unlink(&p->allowed, &a->link);
-	wg_of(p)->nb_allowed--;
-	g_free(a);
 }
 
 int peer_add_allowed(struct peer *p, const struct st_prefix *prefix)
@@ -285,8 +295,7 @@ void peer_change_id(struct peer *p, uint32_t id)
 	peer_install(p, NULL, NULL);
 	for (GList *l = p->allowed.head; l; l = l->next) {
 		const struct allowed_ip *a = l->data;
-		struct st_allowed_ip body = {
-			.key = {p->iface->if_id, a->prefix}, .peer_id = id};
+		struct st_allowed_ip body = {.key = {p->iface->if_id, a->prefix}, .peer_id = id};
 
 		dp_set(wg->dp, ST_ALLOWED_IP, &body, sizeof(body), NULL, 0, NULL, NULL);
 	}

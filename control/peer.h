@@ -52,7 +52,7 @@ struct peer {
 	uint64_t initiate_generation;
 	uint64_t respond_generation;
 	bool initiating; // a worker is making the initiation
-	bool lost;       // had a session in a data plane that is gone; call it when the new one is ready
+	bool lost; // had a session in a data plane that is gone; call it when the new one is ready
 
 	// What the data plane holds, as far as straitd knows.
 	struct peer_keypair slots[PEER_SLOTS];
@@ -69,8 +69,9 @@ struct peer {
 
 // peer.c
 struct peer *peer_new(struct wg_iface *iface, const uint8_t public_key[NOISE_KEY_LEN],
-	const char *name); // NULL: no peer id left
-void peer_free(struct peer *p); // with its objects, indices and allowed IPs
+	const char *name);         // NULL: no peer id left
+void peer_free(struct peer *p);    // with its objects, indices and allowed IPs
+void peer_release(struct peer *p); // without: this process ends, the data plane goes on
 void peer_rename(struct peer *p, const char *name);
 void peer_rekey_identity(struct peer *p); // the interface's key changed
 bool peer_set_psk(struct peer *p, const uint8_t psk[NOISE_KEY_LEN]);
@@ -83,9 +84,9 @@ void peer_install_endpoint(struct peer *p);
 // PEER with its control blob; done may be NULL.
 void peer_install(struct peer *p, void (*done)(int status, void *arg), void *arg);
 bool peer_blob_load(struct peer *p, const void *blob, uint16_t len);
-uint32_t peer_id_alloc(struct wg *wg); // ST_NO_PEER = none left
+uint32_t peer_id_alloc(struct wg *wg);            // ST_NO_PEER = none left
 void peer_change_id(struct peer *p, uint32_t id); // to a free one; its sessions end
-void peer_timers_changed(struct peer *p); // after each call into timers.h
+void peer_timers_changed(struct peer *p);         // after each call into timers.h
 
 // peer_session.c
 bool peer_has_session(const struct peer *p, uint64_t now);

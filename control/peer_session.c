@@ -6,9 +6,8 @@
 //
 // Our initiation (peer->hs) and the answer to one of theirs are separate, so that two peers which start
 // at the same moment do not cancel each other's handshake.
-#include "peer.h"
-
 #include "dp.h"
+#include "peer.h"
 #include "wg_internal.h"
 
 #include <sodium.h>
@@ -20,7 +19,6 @@ static struct wg *wg_of(const struct peer *p)
 {
 	return p->iface->wg;
 }
-
 
 static void keypair_drop(struct peer *p, int slot)
 {
@@ -142,8 +140,7 @@ void peer_initiation_made(struct peer *p, struct handshake_job *job)
 	p->hs = job->hs;
 	cookie_add_macs(&p->cookie, &job->initiation, sizeof(job->initiation), wg_now());
 	wg->counters.initiations_sent++;
-	wg_iface_send(
-		p->iface, p, HANDSHAKE_DSCP, &job->initiation, sizeof(job->initiation));
+	wg_iface_send(p->iface, p, HANDSHAKE_DSCP, &job->initiation, sizeof(job->initiation));
 	handshake_job_free(job);
 }
 
@@ -212,8 +209,8 @@ static void install_failed(struct install *in, struct peer *p)
 	wg_index_put(in->wg->index, in->keypair.index);
 	if (!p)
 		return;
-	p->last_error = in->status == -ENOTCONN ? "data plane is away"
-						: "data plane refused the session";
+	p->last_error =
+		in->status == -ENOTCONN ? "data plane is away" : "data plane refused the session";
 	if (in->status != -ENOTCONN)
 		g_warning("%s: peer %s: session not installed: %s", p->iface->name, p->name,
 			g_strerror(-in->status));
@@ -287,8 +284,8 @@ static void received(struct peer *p, const struct handshake_source *from, uint64
 	p->last_received = now;
 	timers_any_received(&p->timers, &wg->params, now);
 	peer_timers_changed(p);
-	if (endpoint_seen(&p->endpoint, &from->remote, from->remote_port_be, &from->local)
-		|| !p->endpoint.installed)
+	if (endpoint_seen(&p->endpoint, &from->remote, from->remote_port_be, &from->local) ||
+		!p->endpoint.installed)
 		peer_install_endpoint(p);
 }
 
@@ -297,8 +294,8 @@ static bool initiation_accept(struct peer *p, struct handshake_job *job, uint64_
 {
 	struct wg *wg = wg_of(p);
 
-	if (!p->usable || job->iface_serial != p->iface->identity_serial
-		|| !noise_consume_initiation_timestamp(
+	if (!p->usable || job->iface_serial != p->iface->identity_serial ||
+		!noise_consume_initiation_timestamp(
 			&job->hs, job->timestamp, &p->noise, &job->initiation)) {
 		wg->counters.unauthenticated++;
 		return false;
@@ -365,8 +362,8 @@ void peer_response_consumed(struct peer *p, struct handshake_job *job)
 	struct wg *wg = wg_of(p);
 
 	// Another copy of it was faster, or the handshake was given up.
-	if (!job->ok || p->hs.state != NOISE_CREATED_INITIATION
-		|| p->hs.local_index != job->local_index) {
+	if (!job->ok || p->hs.state != NOISE_CREATED_INITIATION ||
+		p->hs.local_index != job->local_index) {
 		wg->counters.unauthenticated += !job->ok;
 		handshake_job_free(job);
 		return;

@@ -231,8 +231,8 @@ static void heap_down(struct timers_heap *h, size_t pos)
 
 		if (child >= h->count)
 			break;
-		if (child + 1 < h->count
-			&& timers_next(h->items[child + 1]) < timers_next(h->items[child]))
+		if (child + 1 < h->count &&
+			timers_next(h->items[child + 1]) < timers_next(h->items[child]))
 			child++;
 		if (timers_next(h->items[child]) >= key)
 			break;

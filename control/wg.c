@@ -4,12 +4,11 @@
 // thread. One event source serves the timers of all peers.
 #include "wg.h"
 
+#include "../crypto/ratelimiter.h"
 #include "config.h"
 #include "dp.h"
 #include "ids.h"
 #include "wg_internal.h"
-
-#include "../crypto/ratelimiter.h"
 
 #include <sodium.h>
 
@@ -48,8 +47,8 @@ void wg_timer_rearm(struct wg *wg)
 		return;
 	}
 	due = timers_next(first);
-	g_source_set_ready_time(wg->timer,
-		g_get_monotonic_time() + (due > now ? (int64_t)(due - now) * 1000 : 0));
+	g_source_set_ready_time(
+		wg->timer, g_get_monotonic_time() + (due > now ? (int64_t)(due - now) * 1000 : 0));
 }
 
 static gboolean timers_due(gpointer arg)
@@ -242,7 +241,7 @@ void wg_free(struct wg *wg)
 		return;
 	handshake_pool_free(wg->pool);
 	while (wg->ifaces->len)
-		wg_iface_free(wg->ifaces->pdata[wg->ifaces->len - 1]);
+		wg_iface_release(wg->ifaces->pdata[wg->ifaces->len - 1]);
 	g_source_destroy(wg->timer);
 	g_source_unref(wg->timer);
 	g_source_remove(wg->housekeeping);
@@ -300,8 +299,7 @@ void wg_routes_changed(struct wg *wg)
 void wg_addrs_changed(struct wg *wg, const struct st_addr *addrs, unsigned int n)
 {
 	if (n > WG_MAX_ADDRESSES) {
-		g_warning("%u addresses, only %u of them take WireGuard's data", n,
-			WG_MAX_ADDRESSES);
+		g_warning("%u addresses, only %u of them take WireGuard's data", n, WG_MAX_ADDRESSES);
 		n = WG_MAX_ADDRESSES;
 	}
 	g_array_set_size(wg->addrs, 0);
@@ -449,8 +447,8 @@ static void event_activity(struct wg *wg, const void *body, uint16_t len)
 	size_t head = offsetof(struct st_ev_activity, entries);
 	uint64_t now = wg_now();
 
-	if (len < head || ev->count > ST_ACTIVITY_MAX
-		|| len < head + ev->count * sizeof(struct st_activity))
+	if (len < head || ev->count > ST_ACTIVITY_MAX ||
+		len < head + ev->count * sizeof(struct st_activity))
 		return;
 	for (uint32_t n = 0; n < ev->count; n++) {
 		struct st_activity a;
@@ -546,8 +544,8 @@ static int apply_port(struct wg_iface *i, uint16_t port, char **ret_error)
 		i->port_pending = true;
 		return 0;
 	}
-	*ret_error = g_strdup_printf(
-		"interface %s: listen port %u: %s", i->name, port, g_strerror(-r));
+	*ret_error =
+		g_strdup_printf("interface %s: listen port %u: %s", i->name, port, g_strerror(-r));
 	return r;
 }
 
@@ -581,8 +579,8 @@ static int apply_peer(struct wg_iface *i, const struct config_peer *c, char **re
 	if (!p)
 		p = peer_new(i, c->public_key, c->name);
 	if (!p) {
-		*ret_error = g_strdup_printf(
-			"interface %s: more than %d peers", i->name, ST_MAX_PEERS);
+		*ret_error =
+			g_strdup_printf("interface %s: more than %d peers", i->name, ST_MAX_PEERS);
 		return -ENOSPC;
 	}
 	peer_rename(p, c->name);

@@ -17,7 +17,7 @@ struct netlink;
 struct wg;
 
 struct wg *wg_new(struct dp *dp, struct netlink *nl, const char *run_dir);
-void wg_free(struct wg *wg);
+void wg_free(struct wg *wg); // this end only: what is in the data plane goes on
 // Applies the difference to what is there; unchanged peers keep their sessions. Interface
 // ids come from ids.h. 0 or -errno with *ret_error.
 int wg_apply(struct wg *wg, const struct config *c, char **ret_error);

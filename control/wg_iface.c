@@ -2,14 +2,13 @@
 //
 // One WireGuard interface: its key, listen port with two sockets, mark, port map entries and the WGIF
 // object; see wg_internal.h. Main loop thread. It does not touch the TUN, which host.c makes.
+#include "../crypto/tai64n.h"
 #include "addr.h"
 #include "dp.h"
 #include "ids.h"
 #include "netlink.h"
 #include "uapi.h"
 #include "wg_internal.h"
-
-#include "../crypto/tai64n.h"
 
 #include <glib-unix.h>
 #include <sodium.h>
@@ -123,6 +122,24 @@ static void portmap_clear(struct wg_iface *i)
 	}
 }
 
+void wg_iface_release(struct wg_iface *i)
+{
+	struct wg *wg = i->wg;
+
+	wg_uapi_close(i);
+	while (i->peer_list.head)
+		peer_release(i->peer_list.head->data);
+	for (int f = 0; f < WG_FAMILIES; f++)
+		socket_close(i, f);
+	handshake_identity_unref(i->identity);
+	g_hash_table_destroy(i->peers);
+	g_hash_table_destroy(i->allowed);
+	g_hash_table_destroy(i->portmaps);
+	g_ptr_array_remove(wg->ifaces, i);
+	sodium_memzero(i, sizeof(*i));
+	g_free(i);
+}
+
 void wg_iface_free(struct wg_iface *i)
 {
 	struct st_wgif_key key = {i->if_id};
@@ -135,18 +152,11 @@ void wg_iface_free(struct wg_iface *i)
 	for (int f = 0; f < WG_FAMILIES; f++) {
 		if (i->sockets[f].parked)
 			dp_socket_unpark(wg->dp, socket_id(i, f));
-		socket_close(i, f);
 	}
 	dp_del(wg->dp, ST_WGIF, &key, sizeof(key));
 	netlink_map_iface(wg->nl, i->if_id, NULL);
 	ids_put(i->name);
-	handshake_identity_unref(i->identity);
-	g_hash_table_destroy(i->peers);
-	g_hash_table_destroy(i->allowed);
-	g_hash_table_destroy(i->portmaps);
-	g_ptr_array_remove(wg->ifaces, i);
-	sodium_memzero(i, sizeof(*i));
-	g_free(i);
+	wg_iface_release(i);
 }
 
 // ---- key -----------------------------------------------------------------------------------------
@@ -415,8 +425,8 @@ void wg_iface_portmap(struct wg_iface *i)
 
 	for (guint n = 0; i->port && n < i->wg->addrs->len; n++) {
 		const struct st_addr *a = &g_array_index(i->wg->addrs, struct st_addr, n);
-		struct st_portmap body = {.key = {*a, htons(i->port), htons(i->port)},
-			.owner = ST_OWNER_WIREGUARD};
+		struct st_portmap body = {
+			.key = {*a, htons(i->port), htons(i->port)}, .owner = ST_OWNER_WIREGUARD};
 
 		// Nothing comes off a wire for these.
 		if (is_loopback(a) || i->sockets[wg_family_of(a)].fd < 0)

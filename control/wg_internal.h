@@ -28,30 +28,30 @@ struct wg_recovered;
 
 // What happened to handshake messages and to what else came to the sockets.
 #define WG_COUNTERS(X)                                                                             \
-	X(received)           /* handshake messages */                                             \
-	X(malformed)          /* unknown type or wrong length */                                   \
-	X(invalid_mac)        /* mac1 does not verify: not meant for us */                         \
-	X(no_key)             /* interface without a private key */                                \
-	X(rate_limited)       /* under load, source sends too much */                              \
-	X(cookies_sent)       /* under load, source has to prove its address */                    \
-	X(cookies_received)   /* and we had to */                                                  \
-	X(cookies_refused)    /* cookie reply that answers nothing of ours */                      \
-	X(queue_full)         /* 4096 messages wait for workers */                                 \
-	X(unauthenticated)    /* does not decrypt */                                               \
-	X(unknown_peer)       /* decrypts, nobody we know */                                       \
-	X(replayed)           /* initiation with an old timestamp */                               \
-	X(flooding)           /* initiations closer than 20 ms */                                  \
-	X(unknown_index)      /* response to no handshake of ours */                               \
-	X(no_dataplane)       /* nobody there to carry the session */                              \
-	X(install_failed)     /* the data plane refused the session */                             \
+	X(received)         /* handshake messages */                                               \
+	X(malformed)        /* unknown type or wrong length */                                     \
+	X(invalid_mac)      /* mac1 does not verify: not meant for us */                           \
+	X(no_key)           /* interface without a private key */                                  \
+	X(rate_limited)     /* under load, source sends too much */                                \
+	X(cookies_sent)     /* under load, source has to prove its address */                      \
+	X(cookies_received) /* and we had to */                                                    \
+	X(cookies_refused)  /* cookie reply that answers nothing of ours */                        \
+	X(queue_full)       /* 4096 messages wait for workers */                                   \
+	X(unauthenticated)  /* does not decrypt */                                                 \
+	X(unknown_peer)     /* decrypts, nobody we know */                                         \
+	X(replayed)         /* initiation with an old timestamp */                                 \
+	X(flooding)         /* initiations closer than 20 ms */                                    \
+	X(unknown_index)    /* response to no handshake of ours */                                 \
+	X(no_dataplane)     /* nobody there to carry the session */                                \
+	X(install_failed)   /* the data plane refused the session */                               \
 	X(initiations_sent)                                                                        \
 	X(responses_sent)                                                                          \
 	X(sessions_initiated)                                                                      \
 	X(sessions_answered)                                                                       \
 	X(send_failed)                                                                             \
-	X(data_passed_down)   /* data packets from devices that are not ours */                    \
-	X(data_dropped)       /* data packets that an lcore should have taken, or too many */      \
-	X(data_sent)          /* for endpoints behind devices that are not ours */
+	X(data_passed_down) /* data packets from devices that are not ours */                      \
+	X(data_dropped)     /* data packets that an lcore should have taken, or too many */        \
+	X(data_sent)        /* for endpoints behind devices that are not ours */
 
 struct wg_counters {
 #define X(name) uint64_t name;
@@ -89,8 +89,8 @@ struct wg {
 	guint refresh;         // idle source that asks for all paths again
 	uint32_t refresh_at;
 	struct wg_recovered *recovered; // what the data plane had, until the config has taken it
-	bool dp_seen;       // connected at least once
-	bool recovery_done; // and told what it had
+	bool dp_seen;                   // connected at least once
+	bool recovery_done;             // and told what it had
 	bool dumping_stats;
 	uint64_t stats_at;
 };
@@ -119,16 +119,16 @@ struct wg_iface {
 	struct wg_port sockets[WG_FAMILIES];
 	GHashTable *peers; // public key -> struct peer *
 	GQueue peer_list;
-	GHashTable *allowed;  // struct st_prefix -> struct allowed_ip *
-	GHashTable *portmaps; // set of struct st_portmap_key
+	GHashTable *allowed;            // struct st_prefix -> struct allowed_ip *
+	GHashTable *portmaps;           // set of struct st_portmap_key
 	uint8_t last_stamp[TAI64N_LEN]; // greatest TAI64N sent
 	bool stamp_dirty;               // newer than the WGIF's blob
 	struct uapi *uapi;
 };
 
 // wg.c
-uint64_t wg_now(void);     // ms, runs during suspend
-int64_t wg_wall_us(void);  // wall clock
+uint64_t wg_now(void);    // ms, runs during suspend
+int64_t wg_wall_us(void); // wall clock
 void wg_timer_rearm(struct wg *wg);
 struct wg_iface *wg_iface_find(struct wg *wg, const char *name);
 void wg_stats_refresh(struct wg *wg, void (*done)(void *arg), void *arg); // done may be NULL
@@ -136,7 +136,8 @@ void wg_reconcile(struct wg *wg); // events were lost: ask the data plane
 
 // wg_iface.c
 struct wg_iface *wg_iface_new(struct wg *wg, const char *name, uint32_t if_id);
-void wg_iface_free(struct wg_iface *i); // with its objects
+void wg_iface_free(struct wg_iface *i);    // with its objects
+void wg_iface_release(struct wg_iface *i); // without: this process ends, the data plane goes on
 void wg_iface_set_key(struct wg_iface *i, const uint8_t private_key[NOISE_KEY_LEN]);
 int wg_iface_set_port(struct wg_iface *i, uint16_t port); // 0 or -errno, then the old one stays
 int wg_iface_set_fwmark(struct wg_iface *i, uint32_t fwmark);
@@ -164,10 +165,10 @@ void wg_recovered_free(struct wg_recovered *r); // closes what was not taken
 void wg_recovered_add(struct wg_recovered *r, const struct dp_item *item);
 bool wg_recovered_has_id(const struct wg_recovered *r, uint32_t peer_id);
 // The peer id that this peer had, or ST_NO_PEER.
-uint32_t wg_recovered_peer_id(const struct wg_recovered *r, uint32_t if_id,
-	const uint8_t public_key[NOISE_KEY_LEN]);
+uint32_t wg_recovered_peer_id(
+	const struct wg_recovered *r, uint32_t if_id, const uint8_t public_key[NOISE_KEY_LEN]);
 void wg_recover_iface(struct wg_iface *i);
-void wg_recover_peer(struct peer *p);    // blob and sessions; its id is the one of old
+void wg_recover_peer(struct peer *p);     // blob and sessions; its id is the one of old
 bool wg_recover_endpoint(struct peer *p); // after it was configured; true: it has the old one
 int wg_recover_socket(struct wg_iface *i, enum wg_family family, uint16_t port); // fd or -1
 void wg_recover_unpark(struct wg *wg); // sockets nobody took

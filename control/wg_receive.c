@@ -3,18 +3,17 @@
 // What comes to the sockets of WireGuard interfaces and back from the workers. Main loop thread. Up to
 // the push to a worker a message costs two hashes; nothing of a peer is touched before it has
 // authenticated itself, and strangers get silence, or a cookie when there is too much to do.
+#include "../crypto/ratelimiter.h"
 #include "addr.h"
 #include "dp.h"
 #include "ids.h"
 #include "wg_internal.h"
 
-#include "../crypto/ratelimiter.h"
-
 #include <arpa/inet.h>
 #include <net/if.h>
 #include <string.h>
 
-#define BUCKET_RATE_US  100  // one packet per 100 us: 10000 per second
+#define BUCKET_RATE_US  100 // one packet per 100 us: 10000 per second
 #define BUCKET_BURST_US 50000
 
 static uint32_t get_le32(const uint8_t b[4])
@@ -56,8 +55,7 @@ static void send_cookie(struct wg_iface *i, const struct wg_datagram *d, const u
 	int fd = i->sockets[wg_family_of(&d->remote)].fd;
 
 	// Bytes 4 to 7 are the sender's index in both kinds of message.
-	cookie_create_reply(
-		&i->checker, &reply, d->data, d->len, d->data + 4, src, src_len, now);
+	cookie_create_reply(&i->checker, &reply, d->data, d->len, d->data + 4, src, src_len, now);
 	if (wg_socket_send(fd, &d->local, &d->remote, d->remote_port_be, HANDSHAKE_DSCP, &reply,
 		    sizeof(reply)))
 		i->wg->counters.send_failed++;
@@ -178,8 +176,8 @@ static void receive_data(struct wg_iface *i, const struct wg_datagram *d)
 		.remote_port_be = d->remote_port_be,
 	};
 
-	if (!dp_connected(wg->dp) || !wg_bucket_take(&wg->down, (uint64_t)g_get_monotonic_time())
-		|| device_is_ours(d->ifindex)) {
+	if (!dp_connected(wg->dp) || !wg_bucket_take(&wg->down, (uint64_t)g_get_monotonic_time()) ||
+		device_is_ours(d->ifindex)) {
 		wg->counters.data_dropped++;
 		return;
 	}
@@ -270,8 +268,7 @@ void wg_packet_in(struct wg *wg, const struct st_packet_io *io, const void *data
 	if (!p)
 		return;
 	fd = p->iface->sockets[wg_family_of(&io->remote)].fd;
-	if (fd < 0
-		|| wg_socket_send(fd, &io->local, &io->remote, io->remote_port_be, 0, data, len))
+	if (fd < 0 || wg_socket_send(fd, &io->local, &io->remote, io->remote_port_be, 0, data, len))
 		wg->counters.send_failed++;
 	else
 		wg->counters.data_sent++;

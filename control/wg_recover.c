@@ -126,8 +126,8 @@ static void add_peer(struct wg_recovered *r, const struct dp_item *item)
 {
 	struct old_peer *old = g_new0(struct old_peer, 1);
 
-	if (!item_take(&old->item, &old->body, sizeof(old->body), item)
-		|| old->body.key.peer_id >= ST_MAX_PEERS) {
+	if (!item_take(&old->item, &old->body, sizeof(old->body), item) ||
+		old->body.key.peer_id >= ST_MAX_PEERS) {
 		g_free(old);
 		return;
 	}
@@ -142,8 +142,7 @@ static void add_endpoint(struct wg_recovered *r, const struct dp_item *item)
 	if (!item_take(&old->item, &old->body, sizeof(old->body), item) || old->body.key.slot)
 		g_free(old);
 	else
-		g_hash_table_replace(
-			r->endpoints, GUINT_TO_POINTER(old->body.key.peer_id), old);
+		g_hash_table_replace(r->endpoints, GUINT_TO_POINTER(old->body.key.peer_id), old);
 }
 
 static void add_keypair(struct wg_recovered *r, const struct dp_item *item)
@@ -160,8 +159,8 @@ static bool socket_parse(struct old_socket *ret, const struct st_socket *body)
 	int end = 0;
 
 	memcpy(text, body->purpose, sizeof(body->purpose));
-	if (sscanf(text, "wg %15s v%1u %5u%n", name, &version, &port, &end) != 3 || text[end]
-		|| (version != 4 && version != 6) || port > UINT16_MAX)
+	if (sscanf(text, "wg %15s v%1u %5u%n", name, &version, &port, &end) != 3 || text[end] ||
+		(version != 4 && version != 6) || port > UINT16_MAX)
 		return false;
 	g_strlcpy(ret->name, name, sizeof(ret->name));
 	ret->family = version == 4 ? WG_V4 : WG_V6;
@@ -232,8 +231,8 @@ static const struct old_peer *find_peer(
 	return NULL;
 }
 
-uint32_t wg_recovered_peer_id(const struct wg_recovered *r, uint32_t if_id,
-	const uint8_t public_key[NOISE_KEY_LEN])
+uint32_t wg_recovered_peer_id(
+	const struct wg_recovered *r, uint32_t if_id, const uint8_t public_key[NOISE_KEY_LEN])
 {
 	const struct old_peer *old = find_peer(r, if_id, public_key);
 
@@ -261,8 +260,7 @@ void wg_recover_peer(struct peer *p)
 	if (!old || old->body.key.peer_id != p->id)
 		return;
 	if (!peer_blob_load(p, old->item.blob, old->item.blob_len))
-		g_warning("peer %s: control blob of another version, timestamps start anew",
-			p->name);
+		g_warning("peer %s: control blob of another version, timestamps start anew", p->name);
 	for (guint n = 0; n < r->keypairs->len; n++) {
 		struct st_stat_keypair k = g_array_index(r->keypairs, struct st_stat_keypair, n);
 
@@ -276,15 +274,13 @@ void wg_recover_peer(struct peer *p)
 bool wg_recover_endpoint(struct peer *p)
 {
 	const struct wg_recovered *r = p->iface->wg->recovered;
-	const struct old_endpoint *old =
-		g_hash_table_lookup(r->endpoints, GUINT_TO_POINTER(p->id));
+	const struct old_endpoint *old = g_hash_table_lookup(r->endpoints, GUINT_TO_POINTER(p->id));
 	struct endpoint_env env;
 
 	if (!old || wg_recovered_peer_id(r, p->iface->if_id, p->noise.public_key) != p->id)
 		return false;
 	wg_iface_env(p->iface, &env);
-	return endpoint_recover(
-		&p->endpoint, &env, &old->body, old->item.blob, old->item.blob_len);
+	return endpoint_recover(&p->endpoint, &env, &old->body, old->item.blob, old->item.blob_len);
 }
 
 int wg_recover_socket(struct wg_iface *i, enum wg_family family, uint16_t port)
@@ -295,9 +291,8 @@ int wg_recover_socket(struct wg_iface *i, enum wg_family family, uint16_t port)
 		struct old_socket *s = &g_array_index(r->sockets, struct old_socket, n);
 		int fd = s->fd;
 
-		if (fd < 0 || strcmp(s->name, i->name) || s->family != family
-			|| (port && s->port != port)
-			|| s->id != i->if_id * WG_FAMILIES + family)
+		if (fd < 0 || strcmp(s->name, i->name) || s->family != family ||
+			(port && s->port != port) || s->id != i->if_id * WG_FAMILIES + family)
 			continue;
 		if (wg_socket_prepare(fd, family, i->fwmark))
 			continue;

@@ -89,8 +89,8 @@ int wg_socket_open(enum wg_family family, uint16_t port, uint32_t fwmark)
 {
 	int fd, r = 0;
 
-	fd = socket(family == WG_V4 ? AF_INET : AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK,
-		0);
+	fd = socket(
+		family == WG_V4 ? AF_INET : AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return -errno;
 	if (family == WG_V6)
@@ -120,9 +120,9 @@ int wg_socket_port(int fd, enum wg_family family)
 		return -errno;
 	if (getsockname(fd, (struct sockaddr *)&ss, &len) < 0)
 		return -errno;
-	if (type != SOCK_DGRAM || ss.ss_family != (family == WG_V4 ? AF_INET : AF_INET6)
-		|| !addr_from_sockaddr(&addr, &port_be, (struct sockaddr *)&ss)
-		|| !addr_is_zero(&addr) || !port_be)
+	if (type != SOCK_DGRAM || ss.ss_family != (family == WG_V4 ? AF_INET : AF_INET6) ||
+		!addr_from_sockaddr(&addr, &port_be, (struct sockaddr *)&ss) ||
+		!addr_is_zero(&addr) || !port_be)
 		return -EINVAL;
 	return ntohs(port_be);
 }
@@ -175,8 +175,7 @@ int wg_socket_receive(int fd, wg_socket_received fn, void *arg)
 
 		if (rx.msgs[i].msg_hdr.msg_flags & (MSG_TRUNC | MSG_CTRUNC))
 			continue;
-		if (!addr_from_sockaddr(
-			    &d.remote, &d.remote_port_be, (struct sockaddr *)&rx.from[i]))
+		if (!addr_from_sockaddr(&d.remote, &d.remote_port_be, (struct sockaddr *)&rx.from[i]))
 			continue;
 		address_hit(&d, &rx.msgs[i].msg_hdr);
 		fn(&d, arg);
