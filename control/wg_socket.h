@@ -7,6 +7,7 @@
 #include "../dataplane/api/st_api.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #define WG_SOCKET_BATCH   64
