@@ -378,3 +378,131 @@ port_listens() # BOX TCP-PORT
 {
 	on "$1" ss -Hltn "sport = :$2" | grep -q .
 }
+
+# ---- strait gateways -----------------------------------------------------------------------------
+
+# One peer of a gateway's configuration. ENDPOINT "" waits for the peer to speak first.
+peer_entry() # NAME ENDPOINT ALLOWED-IP...
+{
+	local name=$1 endpoint=$2
+	shift 2
+	jq -n --arg name "$name" --arg key "$(key_public "$name")" --arg endpoint "$endpoint" '{
+		name: $name, public_key: $key, allowed_ips: $ARGS.positional
+	} + if $endpoint == "" then {} else {endpoint: $endpoint} end' --args "$@"
+}
+
+# What the sites are for each other: tunnel addresses and LANs.
+site_prefixes() # a|b|peer
+{
+	local n
+	n=$(site_number "$1")
+	printf '10.9.0.%d/32 fd09::%d/128 10.%d.0.0/24 fd0%d::/64' "$n" "$n" "$n" "$n"
+}
+
+site_peer_entry() # a|b|peer ENDPOINT
+{
+	# shellcheck disable=SC2046
+	peer_entry "$1" "$2" $(site_prefixes "$1")
+}
+
+# Writes the configuration of a gateway: AF_PACKET ports "lan" and "wan", strait0 with the given peers.
+# FILTER is a jq expression for what a test wants different.
+gateway_config() # a|b FILTER PEER-ENTRY...
+{
+	local site=$1 filter=$2 n
+	shift 2
+	n=$(site_number "$site")
+	key_private "$site" >/dev/null
+	printf '%s\n' "$@" | jq -s --arg n "$n" --arg key "$LAB_DIR/$site.key" '{
+		group: "root",
+		dataplane: {lcores: "0,1", main_cpu: 0, hugepages: "no", memory_mb: 256, packets: 16384,
+			idle: "adaptive"},
+		ports: [
+			{name: "lan", driver: "af_packet", interface: "rlan",
+				addresses: ["10.\($n).0.1/24", "fd0\($n)::1/64"]},
+			{name: "wan", driver: "af_packet", interface: "rwan",
+				addresses: ["192.0.2.\($n)/24", "2001:db8::\($n)/64"]}
+		],
+		wireguard: [{name: "strait0", private_key_file: $key, listen_port: 51820,
+			addresses: ["10.9.0.\($n)/24", "fd09::\($n)/64"], peers: .}]
+	}' | jq "${filter:-.}" >"$LAB_DIR/gw$site.json"
+}
+
+dp_start() # a|b
+{
+	local args
+	read -r -a args < <(on "gw$1" "$STRAITCTL" config dp-args "$LAB_DIR/gw$1.json") || return
+	bg "dp-$1" "gw$1" "$STRAIT_DP" "${args[@]}"
+}
+
+straitd_start() # a|b
+{
+	bg "straitd-$1" "gw$1" "$STRAITD" --config "$LAB_DIR/gw$1.json"
+}
+
+ctl() # a|b VERB...
+{
+	on "gw$1" timeout 10 "$STRAITCTL" "${@:2}"
+}
+
+# Both daemons are there, and all that the configuration says is in the data plane.
+gateway_ready() # a|b
+{
+	pid_gone "${LAB_PROC[dp-$1]}" && { echo "strait-dp is gone"; return 1; }
+	pid_gone "${LAB_PROC[straitd-$1]}" && { echo "straitd is gone"; return 1; }
+	ctl "$1" status --json | jq -e '.dataplane.synced == true'
+}
+
+gateway_start() # a|b
+{
+	dp_start "$1" && straitd_start "$1" || return
+	if ! wait_until 20 gateway_ready "$1"; then
+		tail -n 5 "$LAB_DIR/dp-$1.log" "$LAB_DIR/straitd-$1.log"
+		return 1
+	fi
+}
+
+gateway_stop() # a|b
+{
+	bg_stop "straitd-$1" && bg_stop "dp-$1"
+}
+
+# ---- the usual lab: gateway a, a stock peer behind the WAN, hosts behind both ------------------------
+
+WG_PORT=51820
+
+# The stock peer's side for the given strait sites, "a=ENDPOINT" or "a=".
+stock_peer() # SITE=ENDPOINT...
+{
+	local s site endpoint prefix
+	{
+		printf '[Interface]\nPrivateKey = %s\nListenPort = %s\n' "$(key_private peer)" "$WG_PORT"
+		for s in "$@"; do
+			site=${s%%=*} endpoint=${s#*=}
+			printf '[Peer]\nPublicKey = %s\nAllowedIPs = %s\n' "$(key_public "$site")" \
+				"$(site_prefixes "$site" | sed 's/ /, /g')"
+			[ -z "$endpoint" ] || printf 'Endpoint = %s\n' "$endpoint"
+		done
+	} | wireguard_go peer wg0 10.9.0.3/24 fd09::3/64 || return
+	for s in "$@"; do
+		for prefix in $(site_prefixes "${s%%=*}"); do
+			case $prefix in
+			10.9.* | fd09*) ;;
+			*) on peer ip route add "$prefix" dev wg0 || return ;;
+			esac
+		done
+	done
+}
+
+# FILTER changes the gateway's configuration. The gateway knows the peer's endpoint, not the other way.
+usual_lab() # [FILTER [ENDPOINT-OF-PEER]]
+{
+	wan_box && site_boxes a && peer_boxes || return
+	gateway_config a "${1:-.}" "$(site_peer_entry peer "${2-192.0.2.3:$WG_PORT}")" || return
+	stock_peer a= && gateway_start a
+}
+
+session_up() # FROM-BOX TO-ADDRESS: the tunnel carries a ping
+{
+	wait_until 15 ping_ok "$1" "$2" -W 1
+}
