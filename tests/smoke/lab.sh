@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-# shellcheck shell=bash disable=SC2034
+# shellcheck shell=bash
 #
 # Network namespaces for the demo and the smoke tests. A script sources this file, builds what it needs of
 #
@@ -272,9 +272,9 @@ host() # BOX IF V4/LEN V6/LEN GATEWAY4 GATEWAY6
 }
 
 # The WAN: a bridge without opinions.
-wan_box() # [NAME]
+wan_box() # NAME
 {
-	local b=${1:-wan}
+	local b=$1
 	box "$b" || return
 	on "$b" sysctl -qw net.ipv6.conf.all.disable_ipv6=1 net.ipv6.conf.default.disable_ipv6=1
 	on "$b" ip link add br0 type bridge mcast_snooping 0 forward_delay 0 || return
@@ -497,7 +497,7 @@ stock_peer() # SITE=ENDPOINT...
 # FILTER changes the gateway's configuration. The gateway knows the peer's endpoint, not the other way.
 usual_lab() # [FILTER [ENDPOINT-OF-PEER]]
 {
-	wan_box && site_boxes a && peer_boxes || return
+	wan_box wan && site_boxes a && peer_boxes || return
 	gateway_config a "${1:-.}" "$(site_peer_entry peer "${2-192.0.2.3:$WG_PORT}")" || return
 	stock_peer a= && gateway_start a
 }

@@ -183,6 +183,17 @@ def load(path):
         return [Frame(bytes.fromhex(line)) for line in f.read().split()]
 
 
+def from_elsewhere(frame, args):
+    """The frame with another outer source."""
+    if args.source:
+        src = ipaddress.ip_address(args.source)
+        at = 26 if frame.eth == ETH_IP else 22
+        frame = Frame(frame.raw[:at] + src.packed + frame.raw[at + len(src.packed):])
+    if args.sport:
+        frame.sport = args.sport
+    return Frame(frame.with_payload(frame.payload))
+
+
 def send_all(s, raws, rate):
     sent, start = 0, time.monotonic()
     for raw in raws:
@@ -200,7 +211,7 @@ def send_all(s, raws, rate):
 
 
 def cmd_replay(args):
-    frames = load(args.file)
+    frames = [from_elsewhere(f, args) if args.source or args.sport else f for f in load(args.file)]
     if not frames:
         die(f"{args.file} holds no frames")
     raws = []
@@ -366,6 +377,8 @@ def main():
     r.add_argument("--times", type=int, default=1)
     r.add_argument("--rate", type=int, default=5000)
     r.add_argument("--mutate", default="none", choices=["none", "any"] + MODES)
+    r.add_argument("--source", help="outer source address instead of the recorded one")
+    r.add_argument("--sport", type=int, help="outer source port likewise")
     r.set_defaults(run=cmd_replay)
     g = sub.add_parser("garbage", help="send frames that mean nothing")
     g.add_argument("iface")

@@ -1,0 +1,37 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-3-Clause
+#
+# The peer changes its port, then its address, then its family. The gateway follows what is authenticated,
+# in the middle of a session, and does not follow a replayed packet from somewhere else.
+# shellcheck source=lab.sh
+. "$(dirname "$0")/lab.sh"
+# shellcheck source=traffic.sh
+. "$(dirname "$0")/traffic.sh"
+lab_init roaming
+
+endpoint_is() # TEXT
+{
+	on gwa wg show strait0 endpoints | awk '{ print $2 }' | grep -qxF "$1"
+}
+
+must 'gateway and stock peer start' usual_lab
+must 'tunnel' session_up lana 10.3.0.2
+shake=$(last_handshake gwa strait0 peer)
+on peer wg set wg0 listen-port 4444
+must 'peer speaks from another port' ping_ok lanp 10.1.0.2
+check 'gateway follows to the port' wait_until 3 endpoint_is 192.0.2.3:4444
+check 'and sends there' ping_ok lana 10.3.0.2
+on peer ip address add 192.0.2.33/24 dev eth0
+on peer ip address del 192.0.2.3/24 dev eth0
+must 'peer speaks from another address' wait_until 5 ping_ok lanp 10.1.0.2
+check 'gateway follows to the address' wait_until 3 endpoint_is 192.0.2.33:4444
+check 'and sends there' ping_ok lana fd03::2
+check 'without a new handshake' equal "$(last_handshake gwa strait0 peer)" "$shake"
+
+must 'packets are recorded' data_record data 3
+before=$(drop_count a wg_replay)
+must 'they are sent again, from somewhere else' on peer "$WGRAW" replay eth0 "$LAB_DIR/data" --source 192.0.2.66 --sport 777
+check 'the gateway takes them for replays' wait_until 3 drop_grew a wg_replay "$before" 3
+check 'the endpoint stays' endpoint_is 192.0.2.33:4444
+check 'traffic goes on' ping_ok lana 10.3.0.2
+lab_finish
