@@ -12,7 +12,7 @@
 #include <stdint.h>
 
 enum cookie_verdict {
-	COOKIE_INVALID_MAC1, // silence
+	COOKIE_INVALID_MAC1, // silence; 0, the others are larger
 	COOKIE_VALID_MAC1,   // fine unless under load
 	COOKIE_VALID_MAC2,   // the sender owns its address
 };
