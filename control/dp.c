@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //
 // straitd's end of the contract: requests and their answers, recovery on the first connect, the sync, and
-// the order of everything sent. The wanted state is in dp_store.c, the connection in dp_link.c.
+// the order of everything sent. The wanted state is in dp_store.c, the connection in dp_link.c,
+// one encoded message in dp_out.c.
 // Main loop thread only; a done callback is never called from inside the call that was given it.
 //
 //   away --connect--> recovering (first time: dumps) --> syncing (walk of the store) --> ready
@@ -12,6 +13,7 @@
 #include "dp.h"
 
 #include "dp_link.h"
+#include "dp_out.h"
 #include "dp_store.h"
 
 #include <sodium.h>
@@ -28,14 +30,6 @@
 #define NAME_HEX    64
 
 enum state { AWAY, RECOVERING, SYNCING, READY };
-
-struct out {
-	size_t len;
-	int fd;
-	bool secret;
-	uint32_t request; // seq in `requests`, 0 = nobody waits for an answer
-	uint8_t *data;
-};
 
 struct request {
 	uint16_t op, kind;
@@ -65,8 +59,8 @@ struct dp {
 	uint32_t seq;
 	GHashTable *requests; // seq -> struct request
 	unsigned int in_flight;
-	GQueue direct, queue; // of struct out
-	struct out *stalled;  // taken from its place, not sent yet
+	GQueue direct, queue;   // of struct out
+	struct dp_out *stalled; // taken from its place, not sent yet
 	uint64_t instance;
 	bool recovered;
 	// sync
@@ -155,61 +149,17 @@ static void request_free(void *p)
 	g_free(r);
 }
 
-static void out_free(void *p)
+static struct dp_out *out_new(struct dp *dp, const struct dp_parts *p)
 {
-	struct out *o = p;
-
-	if (!o)
-		return;
-	if (o->fd >= 0)
-		close(o->fd);
-	if (o->secret)
-		sodium_free(o->data); // wipes
-	else
-		g_free(o->data);
-	g_free(o);
-}
-
-struct parts {
-	uint16_t op, kind;
-	const void *body;
-	uint16_t body_len;
-	const void *blob;
-	uint16_t blob_len;
-	uint32_t expiry_ms;
-	bool secret;
-};
-
-static struct out *out_new(struct dp *dp, const struct parts *p)
-{
-	struct st_msg m = {.op = p->op,
-		.kind = p->kind,
-		.body_len = p->body_len,
-		.blob_len = p->blob_len,
-		.expiry_ms = p->expiry_ms};
-	struct out *o = g_new0(struct out, 1);
-
 	if (!++dp->seq)
 		dp->seq = 1;
-	m.seq = dp->seq;
-	o->fd = -1;
-	o->secret = p->secret;
-	o->len = sizeof(m) + p->body_len + p->blob_len;
-	o->data = p->secret ? sodium_malloc(o->len) : g_malloc(o->len);
-	if (!o->data)
-		g_error("dp: out of locked memory for a session key");
-	memcpy(o->data, &m, sizeof(m));
-	if (p->body_len)
-		memcpy(o->data + sizeof(m), p->body, p->body_len);
-	if (p->blob_len)
-		memcpy(o->data + sizeof(m) + p->body_len, p->blob, p->blob_len);
-	return o;
+	return dp_out_new(p, dp->seq);
 }
 
-static struct request *request_new(struct dp *dp, struct out *o)
+static struct request *request_new(struct dp *dp, struct dp_out *o)
 {
 	struct request *r = g_new0(struct request, 1);
-	const struct st_msg *m = (const void *)o->data;
+	const struct st_msg *m = dp_out_header(o);
 
 	r->op = m->op;
 	r->kind = m->kind;
@@ -218,14 +168,23 @@ static struct request *request_new(struct dp *dp, struct out *o)
 	return r;
 }
 
-static struct out *object_out(struct dp *dp, struct dp_object *obj, GArray *waiters)
+static struct dp_out *del_new(struct dp *dp, uint16_t kind, const void *key, uint16_t key_len)
 {
-	struct out *o = out_new(dp, &(struct parts){.op = ST_OP_SET,
-					    .kind = obj->kind,
-					    .body = obj->data,
-					    .body_len = obj->body_len,
-					    .blob = obj->data + obj->body_len,
-					    .blob_len = obj->blob_len});
+	struct dp_out *o = out_new(dp,
+		&(struct dp_parts){.op = ST_OP_DEL, .kind = kind, .body = key, .body_len = key_len});
+
+	request_new(dp, o);
+	return o;
+}
+
+static struct dp_out *object_out(struct dp *dp, struct dp_object *obj, GArray *waiters)
+{
+	struct dp_out *o = out_new(dp, &(struct dp_parts){.op = ST_OP_SET,
+					       .kind = obj->kind,
+					       .body = obj->data,
+					       .body_len = obj->body_len,
+					       .blob = obj->data + obj->body_len,
+					       .blob_len = obj->blob_len});
 	struct request *r = request_new(dp, o);
 
 	r->object = dp_object_get(obj);
@@ -237,7 +196,7 @@ static struct out *object_out(struct dp *dp, struct dp_object *obj, GArray *wait
 
 static void start_sync(struct dp *dp)
 {
-	struct out *o = out_new(dp, &(struct parts){.op = ST_OP_SYNC_BEGIN});
+	struct dp_out *o = out_new(dp, &(struct dp_parts){.op = ST_OP_SYNC_BEGIN});
 
 	request_new(dp, o);
 	g_queue_push_tail(&dp->direct, o);
@@ -249,7 +208,7 @@ static void start_sync(struct dp *dp)
 }
 
 // The next message of the walk; the last one is SYNC_END.
-static struct out *walk(struct dp *dp)
+static struct dp_out *walk(struct dp *dp)
 {
 	for (;;) {
 		struct dp_object *obj = dp->walk_next;
@@ -270,7 +229,7 @@ static struct out *walk(struct dp *dp)
 		return object_out(dp, obj, waiters);
 	}
 	dp->walking = false;
-	struct out *end = out_new(dp, &(struct parts){.op = ST_OP_SYNC_END});
+	struct dp_out *end = out_new(dp, &(struct dp_parts){.op = ST_OP_SYNC_END});
 
 	request_new(dp, end);
 	return end;
@@ -299,8 +258,8 @@ static void collapse_queue(struct dp *dp)
 
 	g_info("dp: too many changes wait, syncing anew queued=%u", dp->queue.length);
 	for (GList *i = dp->queue.head; i; i = next) {
-		struct out *o = i->data;
-		const struct st_msg *m = (const void *)o->data;
+		struct dp_out *o = i->data;
+		const struct st_msg *m = dp_out_header(o);
 		struct request *r = g_hash_table_lookup(dp->requests, GUINT_TO_POINTER(o->request));
 
 		next = i->next;
@@ -311,12 +270,12 @@ static void collapse_queue(struct dp *dp)
 			hand_back_waiters(dp, r);
 		g_hash_table_remove(dp->requests, GUINT_TO_POINTER(o->request));
 		g_queue_delete_link(&dp->queue, i);
-		out_free(o);
+		dp_out_free(o);
 	}
 	start_sync(dp);
 }
 
-static void enqueue(struct dp *dp, struct out *o)
+static void enqueue(struct dp *dp, struct dp_out *o)
 {
 	g_queue_push_tail(&dp->queue, o);
 	if (dp->queue.length > QUEUE_MAX)
@@ -326,9 +285,9 @@ static void enqueue(struct dp *dp, struct out *o)
 
 // ---- sending ---------------------------------------------------------------------------------------
 
-static struct out *next_out(struct dp *dp)
+static struct dp_out *next_out(struct dp *dp)
 {
-	struct out *o = dp->stalled;
+	struct dp_out *o = dp->stalled;
 
 	if (o) {
 		dp->stalled = NULL;
@@ -344,7 +303,7 @@ static struct out *next_out(struct dp *dp)
 static void pump(struct dp *dp)
 {
 	while (dp->state != AWAY && dp->in_flight < WINDOW) {
-		struct out *o = next_out(dp);
+		struct dp_out *o = next_out(dp);
 		struct request *r;
 
 		if (!o)
@@ -360,7 +319,7 @@ static void pump(struct dp *dp)
 			r->sent = true;
 			dp->in_flight++;
 		}
-		out_free(o);
+		dp_out_free(o);
 	}
 }
 
@@ -387,8 +346,8 @@ static void start_recovery(struct dp *dp)
 	dp->dumps_left = G_N_ELEMENTS(recovery_kinds);
 	dp->events_missed = 0;
 	for (unsigned int i = 0; i < G_N_ELEMENTS(recovery_kinds); i++) {
-		struct out *o =
-			out_new(dp, &(struct parts){.op = ST_OP_DUMP, .kind = recovery_kinds[i]});
+		struct dp_out *o =
+			out_new(dp, &(struct dp_parts){.op = ST_OP_DUMP, .kind = recovery_kinds[i]});
 
 		request_new(dp, o)->recovery = true;
 		g_queue_push_tail(&dp->direct, o);
@@ -572,9 +531,9 @@ static void fail_all(struct dp *dp)
 
 static void clear_queues(struct dp *dp)
 {
-	g_queue_clear_full(&dp->direct, out_free);
-	g_queue_clear_full(&dp->queue, out_free);
-	out_free(dp->stalled);
+	g_queue_clear_full(&dp->direct, dp_out_free);
+	g_queue_clear_full(&dp->queue, dp_out_free);
+	dp_out_free(dp->stalled);
 	dp->stalled = NULL;
 	dp->in_flight = 0;
 	dp->walking = false;
@@ -689,14 +648,10 @@ static void remove_object(struct dp *dp, struct dp_object *o)
 {
 	// The walk has not come to it: the sweep takes it away at SYNC_END.
 	bool unsent = dp->state == RECOVERING || (dp->walking && o->sync != dp->sync);
-	struct out *del = NULL;
+	struct dp_out *del = NULL;
 
 	if (dp->state != AWAY && !unsent) {
-		del = out_new(dp, &(struct parts){.op = ST_OP_DEL,
-					  .kind = o->kind,
-					  .body = o->data,
-					  .body_len = o->key_len});
-		request_new(dp, del);
+		del = del_new(dp, o->kind, o->data, o->key_len);
 	}
 	waiters_later(dp, o->waiters, -ECANCELED);
 	o->waiters = NULL;
@@ -748,13 +703,13 @@ void dp_replace_end(struct dp *dp, uint16_t kind)
 
 void dp_key_set(struct dp *dp, const struct st_key *key, uint32_t expiry_ms, dp_done done, void *arg)
 {
-	struct out *o;
+	struct dp_out *o;
 
 	if (dp->state == AWAY) {
 		later(dp, done, arg, -ENOTCONN);
 		return;
 	}
-	o = out_new(dp, &(struct parts){.op = ST_OP_SET,
+	o = out_new(dp, &(struct dp_parts){.op = ST_OP_SET,
 				.kind = ST_KEY,
 				.body = key,
 				.body_len = sizeof(*key),
@@ -767,15 +722,9 @@ void dp_key_set(struct dp *dp, const struct st_key *key, uint32_t expiry_ms, dp_
 void dp_key_del(struct dp *dp, uint32_t index)
 {
 	struct st_key_key key = {.index = index};
-	struct out *o;
 
-	if (dp->state == AWAY)
-		return;
-	o = out_new(dp,
-		&(struct parts){
-			.op = ST_OP_DEL, .kind = ST_KEY, .body = &key, .body_len = sizeof(key)});
-	request_new(dp, o);
-	enqueue(dp, o);
+	if (dp->state != AWAY)
+		enqueue(dp, del_new(dp, ST_KEY, &key, sizeof(key)));
 }
 
 void dp_keepalive(struct dp *dp, uint32_t peer_id)
@@ -784,13 +733,13 @@ void dp_keepalive(struct dp *dp, uint32_t peer_id)
 
 	if (dp->state == AWAY)
 		return;
-	enqueue(dp, out_new(dp, &(struct parts){.op = ST_OP_KEEPALIVE,
+	enqueue(dp, out_new(dp, &(struct dp_parts){.op = ST_OP_KEEPALIVE,
 					.kind = ST_PEER,
 					.body = &key,
 					.body_len = sizeof(key)}));
 }
 
-static void direct(struct dp *dp, struct out *o)
+static void direct(struct dp *dp, struct dp_out *o)
 {
 	g_queue_push_tail(&dp->direct, o);
 	pump(dp);
@@ -799,7 +748,7 @@ static void direct(struct dp *dp, struct out *o)
 void dp_socket_park(struct dp *dp, uint32_t socket_id, const char *purpose, int fd)
 {
 	struct st_socket s;
-	struct out *o;
+	struct dp_out *o;
 
 	if (dp->state == AWAY)
 		return;
@@ -807,13 +756,13 @@ void dp_socket_park(struct dp *dp, uint32_t socket_id, const char *purpose, int 
 	s.key.socket_id = socket_id;
 	g_strlcpy(s.purpose, purpose, sizeof(s.purpose));
 	o = out_new(
-		dp, &(struct parts){
+		dp, &(struct dp_parts){
 			    .op = ST_OP_SET, .kind = ST_SOCKET, .body = &s, .body_len = sizeof(s)});
 	o->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
 	if (o->fd < 0) {
 		g_warning("dp: cannot park a socket purpose=%s error=\"%s\"", purpose,
 			strerror(errno));
-		out_free(o);
+		dp_out_free(o);
 		return;
 	}
 	request_new(dp, o);
@@ -823,15 +772,9 @@ void dp_socket_park(struct dp *dp, uint32_t socket_id, const char *purpose, int 
 void dp_socket_unpark(struct dp *dp, uint32_t socket_id)
 {
 	struct st_socket_key key = {.socket_id = socket_id};
-	struct out *o;
 
-	if (dp->state == AWAY)
-		return;
-	o = out_new(dp,
-		&(struct parts){
-			.op = ST_OP_DEL, .kind = ST_SOCKET, .body = &key, .body_len = sizeof(key)});
-	request_new(dp, o);
-	direct(dp, o);
+	if (dp->state != AWAY)
+		direct(dp, del_new(dp, ST_SOCKET, &key, sizeof(key)));
 }
 
 void dp_packet_out(struct dp *dp, const struct st_packet_io *io, const void *data, uint16_t len)
@@ -842,7 +785,7 @@ void dp_packet_out(struct dp *dp, const struct st_packet_io *io, const void *dat
 				dp->packets_dropped);
 		return;
 	}
-	direct(dp, out_new(dp, &(struct parts){.op = ST_OP_PACKET_OUT,
+	direct(dp, out_new(dp, &(struct dp_parts){.op = ST_OP_PACKET_OUT,
 				       .body = io,
 				       .body_len = sizeof(*io),
 				       .blob = data,
@@ -852,13 +795,13 @@ void dp_packet_out(struct dp *dp, const struct st_packet_io *io, const void *dat
 void dp_dump(struct dp *dp, uint16_t kind, dp_dump_item item, dp_done done, void *arg)
 {
 	struct request *r;
-	struct out *o;
+	struct dp_out *o;
 
 	if (dp->state == AWAY) {
 		later(dp, done, arg, -ENOTCONN);
 		return;
 	}
-	o = out_new(dp, &(struct parts){.op = ST_OP_DUMP, .kind = kind});
+	o = out_new(dp, &(struct dp_parts){.op = ST_OP_DUMP, .kind = kind});
 	r = request_new(dp, o);
 	r->item = item;
 	r->item_arg = arg;

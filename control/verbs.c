@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// What the admin socket answers. Main loop thread. Each verb fills the reply or returns an error text.
+#include "daemon.h"
+#include "log.h"
+
+#include <cjson/cJSON.h>
+#include <glib.h>
+
+#include <unistd.h>
+
+static char *run_status(const struct cJSON *request, struct cJSON *reply, void *arg)
+{
+	cJSON_AddStringToObject(reply, "version", STRAIT_VERSION);
+	cJSON_AddNumberToObject(reply, "pid", getpid());
+	cJSON_AddStringToObject(reply, "log_level", log_level());
+	daemon_status(arg, reply);
+	daemon_wg_status(arg, reply);
+	return NULL;
+}
+
+static char *run_peers(const struct cJSON *request, struct cJSON *reply, void *arg)
+{
+	daemon_wg_status(arg, reply);
+	cJSON_DeleteItemFromObjectCaseSensitive(reply, "interfaces");
+	return NULL;
+}
+
+static char *run_interfaces(const struct cJSON *request, struct cJSON *reply, void *arg)
+{
+	daemon_wg_status(arg, reply);
+	cJSON_DeleteItemFromObjectCaseSensitive(reply, "peers");
+	return NULL;
+}
+
+static char *run_ports(const struct cJSON *request, struct cJSON *reply, void *arg)
+{
+	daemon_ports_status(arg, reply);
+	return NULL;
+}
+
+static char *run_reload(const struct cJSON *request, struct cJSON *reply, void *arg)
+{
+	char *error = NULL;
+
+	if (!daemon_reload(arg, reply, &error))
+		return NULL;
+	return error ? error : g_strdup("reload failed");
+}
+
+static char *run_log_level(const struct cJSON *request, struct cJSON *reply, void *arg)
+{
+	const cJSON *level = cJSON_GetObjectItemCaseSensitive(request, "level");
+
+	if (level && (!cJSON_IsString(level) || !log_set_level(level->valuestring)))
+		return g_strdup("\"level\" is one of error, warning, notice, info, debug");
+	cJSON_AddStringToObject(reply, "level", log_level());
+	return NULL;
+}
+
+const struct admin_verb daemon_verbs[] = {
+	{"status", run_status},
+	{"peers", run_peers},
+	{"interfaces", run_interfaces},
+	{"ports", run_ports},
+	{"reload", run_reload},
+	{"log-level", run_log_level},
+	{NULL, NULL},
+};
