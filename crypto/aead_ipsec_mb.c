@@ -169,8 +169,7 @@ static void run(struct ipsec_mb_ctx *c, struct aead_op *ops, unsigned int n, boo
 		}
 		job_fill(jobs[nb_jobs], &ops[i], seg, c->nonces[i], tag);
 		jobs[nb_jobs]->cipher_direction = encrypt ? IMB_DIR_ENCRYPT : IMB_DIR_DECRYPT;
-		jobs[nb_jobs]->chain_order =
-			encrypt ? IMB_ORDER_CIPHER_HASH : IMB_ORDER_HASH_CIPHER;
+		jobs[nb_jobs]->chain_order = encrypt ? IMB_ORDER_CIPHER_HASH : IMB_ORDER_HASH_CIPHER;
 		nb_jobs++;
 	}
 	if (nb_jobs != 0 && IMB_SUBMIT_BURST_NOCHECK(c->mgr, nb_jobs, jobs) != nb_jobs)

@@ -159,9 +159,8 @@ static bool open_one(struct sodium_ctx *c, struct aead_op *op)
 
 	nonce_write(nonce, op->nonce);
 	if (seg != NULL)
-		return crypto_aead_chacha20poly1305_ietf_decrypt_detached(seg->data, NULL,
-			       seg->data, seg->len, op->tag, op->aad, op->aad_len, nonce,
-			       op->key) == 0;
+		return crypto_aead_chacha20poly1305_ietf_decrypt_detached(seg->data, NULL, seg->data,
+			       seg->len, op->tag, op->aad, op->aad_len, nonce, op->key) == 0;
 	mac_segments(c, op, nonce, c->computed);
 	ok = crypto_verify_16(c->computed, op->tag) == 0;
 	if (ok)

@@ -255,9 +255,8 @@ out:
 	return ok;
 }
 
-bool noise_consume_initiation_timestamp(struct noise_handshake *hs,
-	uint8_t ret_timestamp[TAI64N_LEN], const struct noise_peer *peer,
-	const struct message_initiation *msg)
+bool noise_consume_initiation_timestamp(struct noise_handshake *hs, uint8_t ret_timestamp[TAI64N_LEN],
+	const struct noise_peer *peer, const struct message_initiation *msg)
 {
 	uint8_t timestamp[TAI64N_LEN];
 	struct transcript t;

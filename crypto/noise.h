@@ -71,9 +71,8 @@ bool noise_consume_initiation_static(struct noise_handshake *ret_hs,
 	const struct message_initiation *msg);
 // Step 2, with the peer found by its public key: verifies the timestamp's tag. The caller then
 // checks the timestamp and the flood interval before it lets ret_hs replace the peer's handshake.
-bool noise_consume_initiation_timestamp(struct noise_handshake *hs,
-	uint8_t ret_timestamp[TAI64N_LEN], const struct noise_peer *peer,
-	const struct message_initiation *msg);
+bool noise_consume_initiation_timestamp(struct noise_handshake *hs, uint8_t ret_timestamp[TAI64N_LEN],
+	const struct noise_peer *peer, const struct message_initiation *msg);
 
 bool noise_create_response(struct noise_handshake *hs, struct message_response *ret_msg,
 	const struct noise_peer *peer, uint32_t local_index, const uint8_t *ephemeral);

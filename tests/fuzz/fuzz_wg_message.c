@@ -36,7 +36,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *in, size_t len)
 	struct cookie cookie;
 	uint8_t who[32], when[TAI64N_LEN];
 	bool same = true, taken;
-
 	if (len == 0 || sodium_init() < 0)
 		return 0;
 	noise_identity_init(&i, i_key);
