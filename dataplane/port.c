@@ -273,10 +273,14 @@ int port_set(const void *body, const void *old)
 void port_del(const void *body)
 {
 	const struct st_port *p = body;
-	struct port *port = &pt.ports[p->key.if_id];
-	const struct iface *iface = iface_get((uint16_t)p->key.if_id);
+	const struct iface *iface;
+	struct port *port;
 	uint16_t host;
 
+	if (p->key.if_id >= ST_MAX_IFACES)
+		return;
+	port = &pt.ports[p->key.if_id];
+	iface = iface_get((uint16_t)p->key.if_id);
 	if (!port->used || iface == NULL)
 		return;
 	host = iface->host_port;
