@@ -118,7 +118,6 @@ struct lcore {
 	struct rte_mbuf *neigh_head, *neigh_tail; // packets that wait for a neighbour
 	uint16_t neigh_queued;
 	uint32_t neigh_seen;  // neigh_generation when they were last tried
-	uint64_t neigh_checked;
 	struct peer *staged_peers;     // peers of ours with staged packets, through peer->staged_next
 	uint64_t staged_checked;       // TSC of the last look for old ones
 	struct peer *give_peer;        // to be given away at the end of this pass ...
@@ -163,6 +162,7 @@ bool lcore_command(uint16_t id, struct lcore_cmd *cmd);
 
 // lcore side.
 bool lcore_event_push(struct lcore *lc, const struct lcore_event *ev); // false: lost, and counted
+unsigned int lcore_commands(struct lcore *lc); // carries out what main asked for; returns how many
 // m enters this lcore's own next pass at stage target, which may lie to the left.
 void lcore_again(struct lcore *lc, struct rte_mbuf *m, enum st_stage target);
 void lcore_handoff_flush(struct lcore *lc);

@@ -15,7 +15,8 @@ struct stage {
 };
 extern const struct stage stages[ST_STAGE_COUNT];
 
-// One pass over all stages; returns the packets taken in by rx and the rings. Tests call it directly.
+// One pass over all stages at lc->now; returns how many packets and commands it took in. Tests call it
+// directly.
 unsigned int stages_run(struct lcore *lc);
 
 #define X(name) void name##_run(struct lcore *lc, struct vec *in);
@@ -35,6 +36,12 @@ static inline void stage_push(struct lcore *lc, enum st_stage to, struct rte_mbu
 		stage_drain(lc, to);
 	v->m[v->n++] = m;
 }
+
+// What a pass does besides running stages over their vecs.
+unsigned int rx_poll(struct lcore *lc);  // polls this lcore's queues into in[rx]
+void l2out_retry(struct lcore *lc);      // packets whose neighbour may be known by now, or is too late
+void drop_now(struct lcore *lc, struct rte_mbuf *m, enum st_drop why); // right of drop, and outside of stages
+void packet_consumed(struct lcore *lc, struct rte_mbuf *m); // ends here as it should: no drop
 
 static inline void stage_drop(struct lcore *lc, struct rte_mbuf *m, enum st_drop why)
 {
