@@ -156,7 +156,8 @@ extern struct lcore_table lcores; // filled by lcores_init before launch
 // main.c calls these. Returns 0 or -errno.
 int lcores_init(const char *aead_name, int adaptive, struct rte_mempool *pool);
 int lcores_launch(void);
-void lcores_stop(void); // asks, joins, frees what the lcores still hold
+void lcores_stop(void); // asks, joins, frees the packets that the lcores still hold
+void lcores_fini(void); // behind lcores_stop, when no table names an lcore any more
 // Hands a command to lcore id; false when its ring is full (try again later).
 bool lcore_command(uint16_t id, struct lcore_cmd *cmd);
 

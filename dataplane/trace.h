@@ -11,6 +11,7 @@
 struct packet_trace {
 	struct st_ev_trace ev;
 	uint64_t start; // TSC
+	int client;
 };
 
 // What the lcores look at: one word, nonzero while any trace or capture is on. main: wo, lcore: ro.
@@ -36,3 +37,6 @@ int capture_add(const struct st_capture *c, int fd, int client); // takes fd, cl
 int capture_remove(uint32_t id, int client);
 void capture_remove_client(int client);
 void trace_poll(void); // delivers records to api_server_trace, packets to pcapng
+void captures_poll(void); // called by trace_poll
+int captures_init(void);
+void captures_fini(void);

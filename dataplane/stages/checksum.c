@@ -22,8 +22,7 @@ static uint64_t sum_tail(uint64_t sum, const uint8_t *b, uint32_t len)
 	return sum;
 }
 
-__attribute__((target("avx2"))) static uint64_t sum_avx2(
-	uint64_t sum, const uint8_t *b, uint32_t len)
+__attribute__((target("avx2"))) static uint64_t sum_avx2(uint64_t sum, const uint8_t *b, uint32_t len)
 {
 	const __m256i zero = _mm256_setzero_si256();
 	__m256i a0 = zero, a1 = zero, a2 = zero, a3 = zero;

@@ -37,8 +37,8 @@ static const struct rte_udp_hdr *udp_of(struct rte_mbuf *m)
 
 static const struct message_data *data_of(struct rte_mbuf *m)
 {
-	return rte_pktmbuf_mtod_offset(m, const struct message_data *,
-		packet_of(m)->l4_off + sizeof(struct rte_udp_hdr));
+	return rte_pktmbuf_mtod_offset(
+		m, const struct message_data *, packet_of(m)->l4_off + sizeof(struct rte_udp_hdr));
 }
 
 // Sets l4_off when the packet is UDP with a whole header.
@@ -119,7 +119,8 @@ static void take_wireguard(struct lcore *lc, struct batch *b, struct rte_mbuf *m
 {
 	struct packet *p = packet_of(m);
 	uint32_t udp_len = rte_be_to_cpu_16(udp_of(m)->dgram_len);
-	uint32_t head = p->l4_off + (uint32_t)(sizeof(struct rte_udp_hdr) + sizeof(struct message_data));
+	uint32_t head =
+		p->l4_off + (uint32_t)(sizeof(struct rte_udp_hdr) + sizeof(struct message_data));
 	const struct message_data *d;
 
 	if (unlikely(udp_len < sizeof(struct rte_udp_hdr) || udp_len > m->pkt_len - p->l4_off)) {
@@ -146,7 +147,8 @@ static void take_wireguard(struct lcore *lc, struct batch *b, struct rte_mbuf *m
 	memcpy(&p->counter, d->counter, 8);
 	b->m[b->n++] = m;
 }
-_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "indices and counters are read as they are");
+_Static_assert(
+	__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "indices and counters are read as they are");
 
 // The keypair must belong to an interface that listens on the port the packet came to.
 static void take_keypair(struct lcore *lc, struct rte_mbuf *m, struct keypair *kp)

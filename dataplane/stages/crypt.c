@@ -13,8 +13,8 @@ static struct rte_mbuf *last_but_one(struct rte_mbuf *m)
 	return m;
 }
 
-static void gather(struct aead_scratch *s, struct aead_op *op, struct rte_mbuf *m, uint32_t off,
-	uint32_t len)
+static void gather(
+	struct aead_scratch *s, struct aead_op *op, struct rte_mbuf *m, uint32_t off, uint32_t len)
 {
 	while (off >= m->data_len && m->next != NULL) {
 		off -= m->data_len;
@@ -61,12 +61,12 @@ static bool tag_reachable(struct rte_mbuf *m)
 	struct rte_mbuf *last = rte_pktmbuf_lastseg(m);
 
 	return last->data_len >= AEAD_TAG_LEN ||
-		(m->nb_segs > 1 && last_but_one(m)->data_len + last->data_len >= AEAD_TAG_LEN &&
-			last->data_len > 0);
+	       (m->nb_segs > 1 && last_but_one(m)->data_len + last->data_len >= AEAD_TAG_LEN &&
+		       last->data_len > 0);
 }
 
-bool crypt_add(
-	struct aead_scratch *s, struct rte_mbuf *m, uint32_t off, const uint8_t *key, uint64_t nonce)
+bool crypt_add(struct aead_scratch *s, struct rte_mbuf *m, uint32_t off, const uint8_t *key,
+	uint64_t nonce)
 {
 	struct aead_op *op = &s->ops[s->n];
 

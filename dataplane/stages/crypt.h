@@ -5,6 +5,7 @@
 #pragma once
 
 #include "../../crypto/aead.h"
+#include "../../crypto/messages.h"
 #include "../lcore.h"
 
 #include <rte_mbuf.h>

@@ -51,9 +51,9 @@ static int head_ipv4(const struct cut *c, struct rte_mbuf *f, uint32_t off, uint
 	if (off > 0)
 		blank_options((uint8_t *)h, c->hdr);
 	h->total_length = rte_cpu_to_be_16((uint16_t)(c->hdr + len));
-	h->fragment_offset = rte_cpu_to_be_16(
-		(uint16_t)((orig & RTE_IPV4_HDR_OFFSET_MASK) + off / 8) |
-		(more ? RTE_IPV4_HDR_MF_FLAG : orig & RTE_IPV4_HDR_MF_FLAG));
+	h->fragment_offset =
+		rte_cpu_to_be_16((uint16_t)((orig & RTE_IPV4_HDR_OFFSET_MASK) + off / 8) |
+				 (more ? RTE_IPV4_HDR_MF_FLAG : orig & RTE_IPV4_HDR_MF_FLAG));
 	h->hdr_checksum = 0;
 	h->hdr_checksum = (uint16_t)~sum_fold(sum_words(h, c->hdr / 4));
 	return 0;

@@ -73,7 +73,7 @@ static bool resolve(struct last *last, const struct packet *p)
 	return last->known;
 }
 
-static void send(struct lcore *lc, struct last *last, struct rte_mbuf *m)
+static void send_packet(struct lcore *lc, struct last *last, struct rte_mbuf *m)
 {
 	struct rte_ether_hdr *eth;
 
@@ -108,13 +108,14 @@ static void send_fragments(struct lcore *lc, struct last *last, struct rte_mbuf 
 		return;
 	}
 	// Unique enough per source and destination: an IPv6 tunnel has one of each.
-	n = fragment_packet(lc->pool, m, p->mtu, (uint32_t)lc->now ^ ((uint32_t)lc->id << 24) ^ lc->ip_id++, out);
+	n = fragment_packet(lc->pool, m, p->mtu,
+		(uint32_t)lc->now ^ ((uint32_t)lc->id << 24) ^ lc->ip_id++, out);
 	if (n < 0) {
 		stage_drop(lc, m, n == -ENOMEM ? ST_DROP_no_mbuf : ST_DROP_frag_failed);
 		return;
 	}
 	for (int i = 0; i < n; i++)
-		send(lc, last, out[i]);
+		send_packet(lc, last, out[i]);
 	packet_consumed(lc, m);
 }
 
@@ -135,14 +136,8 @@ void l2out_run(struct lcore *lc, struct vec *in)
 		else if (unlikely(m->pkt_len > p->mtu))
 			send_fragments(lc, &last, m);
 		else
-			send(lc, &last, m);
+			send_packet(lc, &last, m);
 	}
-}
-
-static void give_up(struct lcore *lc, struct rte_mbuf *m)
-{
-	icmp_error(lc, m, ICMP_KIND_HOST_UNREACHABLE, 0);
-	stage_drop(lc, m, ST_DROP_neigh_unresolved);
 }
 
 // A waiting packet whose neighbour is known by now goes through l2out again; one that has waited too long

@@ -56,8 +56,8 @@ static uint32_t tcp_offset(struct rte_mbuf *m, const struct packet *p)
 
 	if (packet_is_ipv6(p))
 		return packet_ipv6(m)->proto == IPPROTO_TCP
-			? p->l3_off + (uint32_t)sizeof(struct rte_ipv6_hdr)
-			: 0;
+			       ? p->l3_off + (uint32_t)sizeof(struct rte_ipv6_hdr)
+			       : 0;
 	h = packet_ipv4(m);
 	if (h->next_proto_id != IPPROTO_TCP ||
 		(h->fragment_offset & rte_cpu_to_be_16(RTE_IPV4_HDR_OFFSET_MASK)))

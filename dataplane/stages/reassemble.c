@@ -335,8 +335,7 @@ static void fix_ipv6(struct rte_mbuf *m, uint8_t ecn)
 	rte_pktmbuf_adj(m, IPV6_FRAG_LEN);
 	h = packet_ipv6(m);
 	h->proto = next;
-	h->payload_len = rte_cpu_to_be_16(
-		(uint16_t)(packet_ip_len(m, packet_of(m)) - sizeof(*h)));
+	h->payload_len = rte_cpu_to_be_16((uint16_t)(packet_ip_len(m, packet_of(m)) - sizeof(*h)));
 	h->vtc_flow = (h->vtc_flow & ~RTE_BE32(3U << 20)) | rte_cpu_to_be_32((uint32_t)ecn << 20);
 }
 

@@ -14,6 +14,6 @@
 #define REASSEMBLY_SECONDS    5    // from the first fragment seen to the last
 
 struct reassembly *reassembly_new(uint32_t seed);
-void reassembly_free(struct reassembly *r); // with the fragments in it
-void reassemble_expire(struct lcore *lc);   // each pass
+void reassembly_free(struct reassembly *r);            // with the fragments in it
+void reassemble_expire(struct lcore *lc);              // each pass
 uint32_t reassembly_count(const struct reassembly *r); // packets under way

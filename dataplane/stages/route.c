@@ -2,10 +2,11 @@
 //
 // Routing by the mirrored rules and tables, for packets that came out of a tunnel, transit packets, and
 // ICMP errors made here. Also decides what is for the box itself and what must not be forwarded at all.
+#include "../tables/route.h"
+
 #include "../stage.h"
 #include "../tables/iface.h"
 #include "../tables/portmap.h"
-#include "../tables/route.h"
 #include "checksum.h"
 #include "header.h"
 #include "icmp.h"
@@ -79,7 +80,8 @@ static void make_flow(struct rte_mbuf *m, const struct packet *p, struct route_f
 }
 
 // Addresses and protocol choose among equal-cost next hops, so that a flow stays on one path.
-static const struct route_result *look_up(struct last *last, struct rte_mbuf *m, const struct packet *p)
+static const struct route_result *look_up(
+	struct last *last, struct rte_mbuf *m, const struct packet *p)
 {
 	struct route_flow f;
 
@@ -231,8 +233,8 @@ void route_run(struct lcore *lc, struct vec *in)
 	for (uint32_t i = 0; i < in->n; i++) {
 		struct rte_mbuf *m = in->m[i];
 		const struct packet *p = packet_of(m);
-		enum scope scope = packet_is_ipv6(p) ? scope_ipv6(packet_ipv6(m))
-						     : scope_ipv4(packet_ipv4(m));
+		enum scope scope =
+			packet_is_ipv6(p) ? scope_ipv6(packet_ipv6(m)) : scope_ipv4(packet_ipv4(m));
 
 		if (unlikely(scope == SCOPE_MARTIAN))
 			stage_drop(lc, m, ST_DROP_route_martian);

@@ -83,5 +83,5 @@ void slots_clear(struct peer *peer)
 bool slots_hold(const struct peer *peer, const struct keypair *kp)
 {
 	return slot_get(peer, ST_SLOT_CURRENT) == kp || slot_get(peer, ST_SLOT_NEXT) == kp ||
-		slot_get(peer, ST_SLOT_PREVIOUS) == kp;
+	       slot_get(peer, ST_SLOT_PREVIOUS) == kp;
 }

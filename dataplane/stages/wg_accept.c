@@ -20,22 +20,24 @@
 // At most one ENDPOINT_SEEN per peer in 1/20 s, and the same one again after 1 s.
 #define SEEN_PER_SECOND 20
 
-static bool same_tuple_ipv4(const struct endpoint *ep, struct rte_mbuf *m, const struct rte_udp_hdr *udp)
+static bool same_tuple_ipv4(
+	const struct endpoint *ep, struct rte_mbuf *m, const struct rte_udp_hdr *udp)
 {
 	const struct rte_ipv4_hdr *h = packet_ipv4(m);
 	const struct rte_ipv4_hdr *o = (const void *)ep->header;
 
 	return !ep->ipv6 && h->src_addr == o->dst_addr && h->dst_addr == o->src_addr &&
-		udp->src_port == ep->ep.remote_port_be && udp->dst_port == ep->ep.local_port_be;
+	       udp->src_port == ep->ep.remote_port_be && udp->dst_port == ep->ep.local_port_be;
 }
 
-static bool same_tuple_ipv6(const struct endpoint *ep, struct rte_mbuf *m, const struct rte_udp_hdr *udp)
+static bool same_tuple_ipv6(
+	const struct endpoint *ep, struct rte_mbuf *m, const struct rte_udp_hdr *udp)
 {
 	const struct rte_ipv6_hdr *h = packet_ipv6(m);
 
 	return ep->ipv6 && memcmp(h->src_addr, ep->ep.remote.b, 16) == 0 &&
-		memcmp(h->dst_addr, ep->ep.local.b, 16) == 0 &&
-		udp->src_port == ep->ep.remote_port_be && udp->dst_port == ep->ep.local_port_be;
+	       memcmp(h->dst_addr, ep->ep.local.b, 16) == 0 &&
+	       udp->src_port == ep->ep.remote_port_be && udp->dst_port == ep->ep.local_port_be;
 }
 
 static void report_tuple(
@@ -52,8 +54,9 @@ static void report_tuple(
 	bool same;
 
 	packet_addrs(m, &ev.remote, &ev.local);
-	same = peer->seen_port_be == ev.remote_port_be && addr_equal(&peer->seen_remote, &ev.remote) &&
-		addr_equal(&peer->seen_local, &ev.local);
+	same = peer->seen_port_be == ev.remote_port_be &&
+	       addr_equal(&peer->seen_remote, &ev.remote) &&
+	       addr_equal(&peer->seen_local, &ev.local);
 	if (peer->seen_stamp != 0 && (same ? age < lc->hz : age * SEEN_PER_SECOND < lc->hz))
 		return;
 	if (!lcore_event_push(lc, &ev))
@@ -177,14 +180,14 @@ static void strip(struct rte_mbuf *m, struct packet *p)
 	rte_pktmbuf_adj(m,
 		(uint16_t)(p->l4_off + sizeof(struct rte_udp_hdr) + sizeof(struct message_data)));
 	p->l3_off = p->l4_off = 0;
-	p->flags &= ~(PACKET_F_IPV6 | PACKET_F_FRAGMENT | PACKET_F_REASSEMBLED | PACKET_F_BY_HANDOFF |
-		PACKET_F_AEAD_OK);
+	p->flags &= ~(PACKET_F_IPV6 | PACKET_F_FRAGMENT | PACKET_F_REASSEMBLED |
+		      PACKET_F_BY_HANDOFF | PACKET_F_AEAD_OK);
 	m->ol_flags = 0;
 	m->packet_type = 0;
 }
 
-static void deliver(
-	struct lcore *lc, struct peer *peer, const struct iface *wg, struct rte_mbuf *m, uint32_t len)
+static void deliver(struct lcore *lc, struct peer *peer, const struct iface *wg, struct rte_mbuf *m,
+	uint32_t len)
 {
 	struct peer_counts *c = &peer->counts[lc->id];
 	struct packet *p = packet_of(m);

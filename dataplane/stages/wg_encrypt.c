@@ -81,8 +81,9 @@ static void reserve_counters(struct lcore *lc, struct batch *b)
 static bool pad(struct lcore *lc, struct rte_mbuf *m, const struct iface *wg)
 {
 	uint32_t len = m->pkt_len;
-	uint32_t padded = RTE_MIN(RTE_ALIGN_CEIL(len, MESSAGE_PADDING), RTE_MAX(len, (uint32_t)wg->mtu));
-	uint16_t extra = (uint16_t)(padded - len + AEAD_TAG_LEN);
+	uint32_t limit = wg->mtu > len ? wg->mtu : len;
+	uint32_t padded = RTE_ALIGN_CEIL(len, MESSAGE_PADDING);
+	uint16_t extra = (uint16_t)(RTE_MIN(padded, limit) - len + AEAD_TAG_LEN);
 	void *tail = mbuf_append(lc->pool, m, extra);
 
 	if (unlikely(tail == NULL))
@@ -97,8 +98,8 @@ static uint8_t encapsulate_ecn(uint8_t inner)
 	return inner == 3 ? 2 : inner;
 }
 
-static void write_ipv4(struct lcore *lc, struct rte_ipv4_hdr *h, const struct endpoint *ep, uint8_t ecn,
-	uint16_t len)
+static void write_ipv4(struct lcore *lc, struct rte_ipv4_hdr *h, const struct endpoint *ep,
+	uint8_t ecn, uint16_t len)
 {
 	uint64_t sum = ep->ip_csum_base;
 
@@ -137,8 +138,7 @@ static struct rte_mbuf *encapsulate(struct lcore *lc, struct rte_mbuf *m)
 	else
 		write_ipv4(lc, (void *)at, ep, p->ecn, (uint16_t)m->pkt_len);
 	udp = (void *)(at + ep->header_len - sizeof(*udp));
-	udp->dgram_len = rte_cpu_to_be_16(
-		(uint16_t)(m->pkt_len - ep->header_len + sizeof(*udp)));
+	udp->dgram_len = rte_cpu_to_be_16((uint16_t)(m->pkt_len - ep->header_len + sizeof(*udp)));
 	d = (void *)(at + ep->header_len);
 	memcpy(d->type, &(uint32_t){MESSAGE_DATA}, 4);
 	memcpy(d->receiver, &kp->remote_index, 4);
@@ -162,7 +162,7 @@ static void finish_udp(struct rte_mbuf *m, const struct endpoint *ep, const stru
 		sum += (uint16_t)~udp->dst_port;
 		udp->dgram_cksum = sum_fold(sum);
 		m->ol_flags = RTE_MBUF_F_TX_UDP_CKSUM |
-			(ep->ipv6 ? RTE_MBUF_F_TX_IPV6 : RTE_MBUF_F_TX_IPV4);
+			      (ep->ipv6 ? RTE_MBUF_F_TX_IPV6 : RTE_MBUF_F_TX_IPV4);
 		m->l3_len = udp_off;
 		return;
 	}
@@ -304,7 +304,8 @@ static struct peer *find_peer(struct rte_mbuf *m, const struct iface *wg)
 	return lpm_lookup(wg->allowed_ips, ipv6, &dst);
 }
 
-static void count_inner(struct lcore *lc, const struct iface *wg, struct peer *peer, struct rte_mbuf *m)
+static void count_inner(
+	struct lcore *lc, const struct iface *wg, struct peer *peer, struct rte_mbuf *m)
 {
 	struct iface_counts *c = &lc->counts[wg->if_id];
 
