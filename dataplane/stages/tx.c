@@ -69,12 +69,17 @@ static void transmit(struct lcore *lc, const struct lcore_plan *plan, struct rte
 	uint16_t port = p->out_port;
 	struct outbuf *b;
 
-	if (unlikely(port >= RTE_MAX_ETHPORTS || plan->tx[port].owner >= lcores.nb)) {
+	if (unlikely(port >= RTE_MAX_ETHPORTS)) {
 		drop_now(lc, m, ST_DROP_iface_down);
 		return;
 	}
 	if (unlikely(plan->tx[port].queue == TXQ_NONE)) {
-		lcore_handoff(lc, plan->tx[port].owner, m, ST_STAGE_tx);
+		uint16_t owner = plan->tx[port].owner;
+
+		if (owner >= lcores.nb || owner == lc->id) // nobody has a queue: the port is gone
+			drop_now(lc, m, ST_DROP_iface_down);
+		else
+			lcore_handoff(lc, owner, m, ST_STAGE_tx);
 		return;
 	}
 	if (unlikely(m->nb_segs > 1) && !linearize(m, p)) {
