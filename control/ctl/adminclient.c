@@ -17,7 +17,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define ANSWER_S  10                 // a reload touches the kernel
+#define ANSWER_S  10                  // a reload touches the kernel
 #define REPLY_MAX (256 * 1024 * 1024) // 65536 peers with long lists of allowed IPs fit well
 
 struct cJSON *adminclient_request(const char *verb)
@@ -99,8 +99,7 @@ static int read_line(int fd, char **ret)
 	return -ENOMEM;
 }
 
-int adminclient_ask(
-	const char *run_dir, struct cJSON *request, struct cJSON **ret, char **ret_error)
+int adminclient_ask(const char *run_dir, struct cJSON *request, struct cJSON **ret, char **ret_error)
 {
 	char *line = cJSON_PrintUnformatted(request), *answer = NULL;
 	int fd = open_socket(run_dir), err = fd < 0 ? fd : 0;
@@ -147,7 +146,8 @@ const char *adminclient_explain(int err, const char *run_dir)
 	case -ENOENT:
 	case -ECONNREFUSED:
 		snprintf(text, sizeof(text),
-			"straitd is not running: %s %s/%s; start it with ./run gateway FILE, or name its "
+			"straitd is not running: %s %s/%s; start it with ./run gateway FILE, or "
+			"name its "
 			"run directory with --run-dir",
 			err == -ENOENT ? "no" : "nobody listens at", run_dir, ADMIN_SOCKET_NAME);
 		break;

@@ -29,8 +29,8 @@ static void on_peer(const void *body, void *arg)
 	f->found = true;
 }
 
-static int resolve(const struct ctl *c, struct dpclient *dp, int argc, char **argv,
-	struct st_capture *ret)
+static int resolve(
+	const struct ctl *c, struct dpclient *dp, int argc, char **argv, struct st_capture *ret)
 {
 	struct find f = {.name = argv[argc - 1]};
 	struct gather_names names;
@@ -47,8 +47,10 @@ static int resolve(const struct ctl *c, struct dpclient *dp, int argc, char **ar
 		if (err)
 			return gather_status(err, c);
 		return ret->if_id ? CTL_OK
-				  : ctl_error(CTL_FAILED, "no port or interface %s; straitctl ports "
-							  "lists them", argv[0]);
+				  : ctl_error(CTL_FAILED,
+					    "no port or interface %s; straitctl ports "
+					    "lists them",
+					    argv[0]);
 	}
 	err = dpclient_dump(dp, ST_PEER, sizeof(struct st_peer), on_peer, &f);
 	if (err)
@@ -64,15 +66,15 @@ static int open_target(const struct ctl *c, int *ret)
 {
 	bool to_stdout = !c->write || !strcmp(c->write, "-");
 	struct stat st;
-	int fd = to_stdout ? STDOUT_FILENO : open(c->write, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC,
-						     0600);
+	int fd = to_stdout ? STDOUT_FILENO
+			   : open(c->write, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 
 	if (fd < 0)
 		return ctl_error(CTL_FAILED, "cannot write %s: %s", c->write, strerror(errno));
 	if (to_stdout && isatty(fd))
-		return ctl_error(CTL_USAGE,
-			"pcapng is not for a terminal: give -w FILE, or pipe it: straitctl capture ... "
-			"| tcpdump -r -");
+		return ctl_error(CTL_USAGE, "pcapng is not for a terminal: give -w FILE, or pipe "
+					    "it: straitctl capture ... "
+					    "| tcpdump -r -");
 	if (fstat(fd, &st) || !(S_ISREG(st.st_mode) || S_ISFIFO(st.st_mode))) {
 		if (!to_stdout)
 			close(fd);

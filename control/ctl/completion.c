@@ -17,7 +17,8 @@ static void print_verbs(void)
 	for (const struct ctl_verb *v = ctl_verbs; v->name; v++)
 		if (v == ctl_verbs || first_word(v->name) != first_word(v[-1].name) ||
 			strncmp(v->name, v[-1].name, first_word(v->name)))
-			printf("%s%.*s", v == ctl_verbs ? "" : " ", (int)first_word(v->name), v->name);
+			printf("%s%.*s", v == ctl_verbs ? "" : " ", (int)first_word(v->name),
+				v->name);
 }
 
 // Words behind the verb: second words, or what its arguments may be.

@@ -113,7 +113,7 @@ int reload_run(const struct ctl *c, int argc, char **argv)
 		return CTL_OK;
 	}
 	puts("reloaded");
-	cJSON_ArrayForEach(v, cJSON_GetObjectItemCaseSensitive(reply, "needs_restart"))
+	cJSON_ArrayForEach (v, cJSON_GetObjectItemCaseSensitive(reply, "needs_restart"))
 		printf("needs a restart to take effect: %s\n",
 			cJSON_IsString(v) ? v->valuestring : "?");
 	cJSON_Delete(reply);

@@ -80,8 +80,7 @@ static void add_stage(struct list *l, const struct st_stat_stage *s, bool per_lc
 	list_json_add(o, "packets", s->packets);
 	list_json_add(o, "cycles", s->cycles);
 	if (s->calls)
-		cJSON_AddNumberToObject(
-			o, "packets_per_call", (double)s->packets / (double)s->calls);
+		cJSON_AddNumberToObject(o, "packets_per_call", (double)s->packets / (double)s->calls);
 	if (s->packets)
 		cJSON_AddNumberToObject(
 			o, "cycles_per_packet", (double)s->cycles / (double)s->packets);

@@ -32,7 +32,7 @@ struct ctl_option {
 	char letter;       // 0 = none
 	const char *value; // what to call it in the help; NULL = a switch
 	const char *text;
-	uint32_t bit;      // 0: every verb takes it
+	uint32_t bit; // 0: every verb takes it
 };
 extern const struct ctl_option ctl_options[]; // ends with a NULL name
 

@@ -17,13 +17,13 @@
 
 #define ANSWER_S 5
 
-static int send_message(struct dpclient *dp, uint16_t op, uint16_t kind, const void *body,
-	size_t len, int fd)
+static int send_message(
+	struct dpclient *dp, uint16_t op, uint16_t kind, const void *body, size_t len, int fd)
 {
 	struct st_msg m = {.op = op, .kind = kind, .seq = ++dp->seq, .body_len = (uint16_t)len};
 	_Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {0};
-	struct iovec iov[2] = {{.iov_base = &m, .iov_len = sizeof(m)},
-		{.iov_base = (void *)body, .iov_len = len}};
+	struct iovec iov[2] = {
+		{.iov_base = &m, .iov_len = sizeof(m)}, {.iov_base = (void *)body, .iov_len = len}};
 	struct msghdr mh = {.msg_iov = iov, .msg_iovlen = len ? 2 : 1};
 
 	if (fd >= 0) {
@@ -125,13 +125,17 @@ const char *dpclient_explain(int err, const char *run_dir)
 	switch (err) {
 	case -ENOENT:
 		snprintf(text, sizeof(text),
-			"strait-dp is not running: no %s/%s; start it with ./run gateway FILE, or name "
-			"its run directory with --run-dir", run_dir, ST_SOCKET_NAME);
+			"strait-dp is not running: no %s/%s; start it with ./run gateway FILE, or "
+			"name "
+			"its run directory with --run-dir",
+			run_dir, ST_SOCKET_NAME);
 		break;
 	case -ECONNREFUSED:
 		snprintf(text, sizeof(text),
-			"strait-dp is not running: nobody listens at %s/%s; start it with ./run gateway "
-			"FILE", run_dir, ST_SOCKET_NAME);
+			"strait-dp is not running: nobody listens at %s/%s; start it with ./run "
+			"gateway "
+			"FILE",
+			run_dir, ST_SOCKET_NAME);
 		break;
 	case -EACCES:
 	case -EPERM:
@@ -141,8 +145,10 @@ const char *dpclient_explain(int err, const char *run_dir)
 		break;
 	case -EPROTONOSUPPORT:
 		snprintf(text, sizeof(text),
-			"strait-dp speaks another version of the contract than this straitctl (%s); "
-			"install both from one release", STRAIT_VERSION);
+			"strait-dp speaks another version of the contract than this straitctl "
+			"(%s); "
+			"install both from one release",
+			STRAIT_VERSION);
 		break;
 	case -ETIMEDOUT:
 		snprintf(text, sizeof(text), "strait-dp did not answer within %d seconds", ANSWER_S);

@@ -4,9 +4,8 @@
 // own answers.
 #pragma once
 
-#include "dpclient.h"
-
 #include "ctl.h"
+#include "dpclient.h"
 
 struct cJSON;
 

@@ -2,9 +2,8 @@
 //
 // Peers as the data plane knows them (PEER, ENDPOINT, ALLOWED_IP and the statistics), one JSON object
 // each, joined with what straitd says of them.
-#include "gather.h"
-
 #include "../addr.h"
+#include "gather.h"
 #include "list.h"
 
 #include <cjson/cJSON.h>
@@ -36,8 +35,8 @@ static void on_peer(const void *body, void *arg)
 	if (s->key.peer_id >= ST_MAX_PEERS || p->by_id[s->key.peer_id])
 		return;
 	memcpy(name, s->name, sizeof(s->name));
-	sodium_bin2base64(
-		key, sizeof(key), s->public_key, sizeof(s->public_key), sodium_base64_VARIANT_ORIGINAL);
+	sodium_bin2base64(key, sizeof(key), s->public_key, sizeof(s->public_key),
+		sodium_base64_VARIANT_ORIGINAL);
 	o = cJSON_CreateObject();
 	cJSON_AddStringToObject(o, "name", name);
 	cJSON_AddStringToObject(o, "interface", gather_name(&p->names, s->if_id));
@@ -59,8 +58,7 @@ static void on_endpoint(const void *body, void *arg)
 
 	if (!o || s->key.slot)
 		return;
-	cJSON_AddStringToObject(
-		o, "endpoint", tuple_text(text, &s->remote, s->remote_port_be));
+	cJSON_AddStringToObject(o, "endpoint", tuple_text(text, &s->remote, s->remote_port_be));
 	cJSON_AddStringToObject(o, "local", tuple_text(text, &s->local, s->local_port_be));
 	cJSON_AddStringToObject(o, "port",
 		s->kind == ST_ENDPOINT_CONTROL ? "straitd" : gather_name(&p->names, s->if_id));
@@ -114,8 +112,7 @@ static void on_keypair(const void *body, void *arg)
 		return;
 	k = cJSON_CreateObject();
 	cJSON_AddStringToObject(k, "slot", slot);
-	cJSON_AddStringToObject(
-		k, "role", s->role == ST_KEY_INITIATOR ? "initiator" : "responder");
+	cJSON_AddStringToObject(k, "role", s->role == ST_KEY_INITIATOR ? "initiator" : "responder");
 	cJSON_AddNumberToObject(k, "index", s->index);
 	cJSON_AddNumberToObject(k, "remote_index", s->remote_index);
 	cJSON_AddNumberToObject(k, "age_ms", s->age_ms);
@@ -181,8 +178,7 @@ static void add_missing(cJSON *peer, cJSON *more)
 
 		next = v->next;
 		if (!mine)
-			cJSON_AddItemToObject(
-				peer, v->string, cJSON_Duplicate(v, 1));
+			cJSON_AddItemToObject(peer, v->string, cJSON_Duplicate(v, 1));
 	}
 }
 
@@ -194,8 +190,7 @@ void gather_join_peers(struct cJSON *array, struct cJSON *from_straitd)
 
 	if (!index)
 		abort();
-	cJSON_ArrayForEach(p, array)
-	{
+	cJSON_ArrayForEach (p, array) {
 		index[i].key = list_json_text(p, "public_key");
 		index[i].interface = list_json_text(p, "interface");
 		index[i++].peer = p;

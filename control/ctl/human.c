@@ -40,16 +40,14 @@ const char *human_span(char out[HUMAN_MAX], uint64_t s)
 	return out;
 }
 
-void human_format_bytes(
-	char *out, size_t size, const struct cJSON *value, const struct cJSON *row)
+void human_format_bytes(char *out, size_t size, const struct cJSON *value, const struct cJSON *row)
 {
 	char text[HUMAN_MAX];
 
 	snprintf(out, size, "%s", value ? human_bytes(text, list_json_u64(value)) : "-");
 }
 
-void human_format_age_ms(
-	char *out, size_t size, const struct cJSON *value, const struct cJSON *row)
+void human_format_age_ms(char *out, size_t size, const struct cJSON *value, const struct cJSON *row)
 {
 	char text[HUMAN_MAX];
 
@@ -59,8 +57,7 @@ void human_format_age_ms(
 		snprintf(out, size, "%s ago", human_span(text, list_json_u64(value) / 1000));
 }
 
-void human_format_percent(
-	char *out, size_t size, const struct cJSON *value, const struct cJSON *row)
+void human_format_percent(char *out, size_t size, const struct cJSON *value, const struct cJSON *row)
 {
 	if (!cJSON_IsNumber(value))
 		snprintf(out, size, "-");

@@ -147,7 +147,7 @@ void list_print(const struct list_column *columns, const struct cJSON *array)
 	struct list *l = list_new("", columns, false);
 	const cJSON *row;
 
-	cJSON_ArrayForEach(row, array)
+	cJSON_ArrayForEach (row, array)
 		add_row(l, row);
 	list_end(l);
 }

@@ -23,7 +23,7 @@ struct list;
 // {"NAME":[...]}.
 struct list *list_new(const char *name, const struct list_column *columns, bool json);
 void list_add(struct list *l, struct cJSON *row); // takes row
-void list_end(struct list *l);                     // prints and frees
+void list_end(struct list *l);                    // prints and frees
 
 // The same for an array that exists already.
 void list_print(const struct list_column *columns, const struct cJSON *array);

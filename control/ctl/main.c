@@ -178,8 +178,8 @@ static int unknown_verb(const char *typed)
 	const char *near = ctl_suggest(typed);
 
 	if (near)
-		return ctl_error(CTL_USAGE,
-			"no such verb: %s. Did you mean \"straitctl %s\"? All are in straitctl --help",
+		return ctl_error(
+			CTL_USAGE, "no such verb: %s. Did you mean \"straitctl %s\"? All are in straitctl --help",
 			typed, near);
 	return ctl_error(CTL_USAGE, "no such verb: %s. All are in straitctl --help", typed);
 }
@@ -188,11 +188,13 @@ static int check_usage(const struct ctl_verb *v, uint32_t used, unsigned int nar
 {
 	for (const struct ctl_option *o = ctl_options; o->name; o++)
 		if (o->bit && (used & o->bit) && !(v->options & o->bit))
-			return ctl_error(CTL_USAGE, "%s does not take --%s; it takes: see straitctl %s "
-						    "--help", v->name, o->name, v->name);
+			return ctl_error(CTL_USAGE,
+				"%s does not take --%s; it takes: see straitctl %s "
+				"--help",
+				v->name, o->name, v->name);
 	if (nargs < v->args_min || nargs > v->args_max)
-		return ctl_error(CTL_USAGE, "usage: straitctl %s%s%s", v->name,
-			*v->args ? " " : "", v->args);
+		return ctl_error(CTL_USAGE, "usage: straitctl %s%s%s", v->name, *v->args ? " " : "",
+			v->args);
 	return CTL_OK;
 }
 

@@ -20,8 +20,7 @@ static void format_list(char *out, size_t size, const cJSON *value, const cJSON 
 	size_t n = 0;
 
 	snprintf(out, size, "-");
-	cJSON_ArrayForEach(v, value)
-	{
+	cJSON_ArrayForEach (v, value) {
 		int k = snprintf(out + n, size - n, "%s%s", n ? ", " : "",
 			cJSON_IsString(v) ? v->valuestring : "?");
 
@@ -172,9 +171,10 @@ int peers_run(const struct ctl *c, int argc, char **argv)
 		keep_only(array, argv[0]);
 	if (status == CTL_AWAY || (argc && !array->child)) {
 		cJSON_Delete(array);
-		return status == CTL_AWAY ? status
-					  : ctl_error(CTL_FAILED,
-						    "no peer %s; straitctl peers lists them", argv[0]);
+		return status == CTL_AWAY
+			       ? status
+			       : ctl_error(CTL_FAILED, "no peer %s; straitctl peers lists them",
+					 argv[0]);
 	}
 	if (c->json) {
 		struct list *l = list_new("peers", columns, true);
@@ -183,7 +183,7 @@ int peers_run(const struct ctl *c, int argc, char **argv)
 			list_add(l, cJSON_DetachItemViaPointer(array, array->child));
 		list_end(l);
 	} else if (argc) {
-		cJSON_ArrayForEach(p, array)
+		cJSON_ArrayForEach (p, array)
 			print_one(p);
 	} else {
 		list_print(columns, array);

@@ -32,8 +32,8 @@ static void format_link(char *out, size_t size, const cJSON *value, const cJSON 
 static void format_missed(char *out, size_t size, const cJSON *value, const cJSON *row)
 {
 	uint64_t n = list_json_u64(value) +
-		list_json_u64(cJSON_GetObjectItemCaseSensitive(row, "rx_errors")) +
-		list_json_u64(cJSON_GetObjectItemCaseSensitive(row, "tx_errors"));
+		     list_json_u64(cJSON_GetObjectItemCaseSensitive(row, "rx_errors")) +
+		     list_json_u64(cJSON_GetObjectItemCaseSensitive(row, "tx_errors"));
 
 	snprintf(out, size, "%llu", (unsigned long long)n);
 }
@@ -60,7 +60,7 @@ static cJSON *find(const cJSON *array, const char *name)
 {
 	cJSON *v;
 
-	cJSON_ArrayForEach(v, array)
+	cJSON_ArrayForEach (v, array)
 		if (!strcmp(list_json_text(v, "name"), name))
 			return v;
 	return NULL;
@@ -95,8 +95,7 @@ static void explain_failures(const cJSON *array)
 {
 	const cJSON *v;
 
-	cJSON_ArrayForEach(v, array)
-	{
+	cJSON_ArrayForEach (v, array) {
 		const char *error = list_json_text(v, "error");
 
 		if (*error)

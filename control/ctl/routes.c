@@ -22,8 +22,7 @@ static void format_hops(char *out, size_t size, const cJSON *value, const cJSON 
 	size_t n = 0;
 
 	snprintf(out, size, "-");
-	cJSON_ArrayForEach(hop, value)
-	{
+	cJSON_ArrayForEach (hop, value) {
 		const char *via = list_json_text(hop, "via");
 		int k = snprintf(out + n, size - n, "%s%s%s%s", n ? ", " : "", *via ? via : "",
 			*via ? " " : "", list_json_text(hop, "dev"));
@@ -75,8 +74,8 @@ static void on_route(const void *body, void *arg)
 		const struct st_nexthop *n = &r->nexthops[i];
 		cJSON *h = cJSON_CreateObject();
 
-		cJSON_AddStringToObject(h, "via",
-			addr_is_zero(&n->gateway) ? "" : addr_text(via, &n->gateway));
+		cJSON_AddStringToObject(
+			h, "via", addr_is_zero(&n->gateway) ? "" : addr_text(via, &n->gateway));
 		cJSON_AddStringToObject(
 			h, "dev", n->if_id ? gather_name(&w->names, n->if_id) : "(not ours)");
 		cJSON_AddNumberToObject(h, "weight", n->weight);
@@ -128,13 +127,12 @@ static int show(const struct ctl *c, const struct what *what)
 
 int routes_run(const struct ctl *c, int argc, char **argv)
 {
-	return show(c,
-		&(struct what){"routes", route_columns, ST_ROUTE, sizeof(struct st_route), on_route});
+	return show(c, &(struct what){"routes", route_columns, ST_ROUTE, sizeof(struct st_route),
+			       on_route});
 }
 
 int neighbours_run(const struct ctl *c, int argc, char **argv)
 {
-	return show(c,
-		&(struct what){"neighbours", neighbour_columns, ST_NEIGH, sizeof(struct st_neigh),
-			on_neighbour});
+	return show(c, &(struct what){"neighbours", neighbour_columns, ST_NEIGH,
+			       sizeof(struct st_neigh), on_neighbour});
 }

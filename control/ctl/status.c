@@ -107,8 +107,7 @@ static void print_dataplane(const cJSON *doc, const char *away)
 	       "dropped\n",
 		cJSON_GetNumberValue(cJSON_GetObjectItemCaseSensitive(d, "pid")),
 		list_json_text(d, "version"),
-		human_span(up,
-			list_json_u64(cJSON_GetObjectItemCaseSensitive(d, "uptime_ms")) / 1000),
+		human_span(up, list_json_u64(cJSON_GetObjectItemCaseSensitive(d, "uptime_ms")) / 1000),
 		cJSON_GetNumberValue(cJSON_GetObjectItemCaseSensitive(d, "lcores")),
 		list_json_text(d, "aead"),
 		cJSON_GetObjectItemCaseSensitive(doc, "dropped_packets")->valuestring);
@@ -219,7 +218,8 @@ int version_run(const struct ctl *c, int argc, char **argv)
 	if (c->json) {
 		print_document(doc);
 	} else {
-		const char *d = list_json_text(doc, "straitd"), *p = list_json_text(doc, "strait_dp");
+		const char *d = list_json_text(doc, "straitd"),
+			   *p = list_json_text(doc, "strait_dp");
 
 		printf("straitctl %s (contract version %d)\nstraitd   %s\nstrait-dp %s\n",
 			STRAIT_VERSION, ST_API_VERSION, *d ? d : "not running",

@@ -69,8 +69,7 @@ static void print_hops(const struct st_ev_trace *t, const struct gather_names *n
 	}
 }
 
-static void print_text(
-	const struct st_ev_trace *t, const struct gather_names *names, const char *peer)
+static void print_text(const struct st_ev_trace *t, const struct gather_names *names, const char *peer)
 {
 	char what[SUMMARY_MAX];
 	uint32_t snap = t->snap_len < ST_TRACE_SNAP ? t->snap_len : ST_TRACE_SNAP;
@@ -83,8 +82,7 @@ static void print_text(
 	print_hops(t, names);
 }
 
-static void print_json(
-	const struct st_ev_trace *t, const struct gather_names *names, const char *peer)
+static void print_json(const struct st_ev_trace *t, const struct gather_names *names, const char *peer)
 {
 	cJSON *o = cJSON_CreateObject(), *hops, *h;
 	char what[SUMMARY_MAX], hex[2 * ST_TRACE_SNAP + 1] = "", *text;
@@ -125,8 +123,7 @@ static int find_iface(const struct gather_names *names, const char *want, uint32
 		*ret = i;
 		return CTL_OK;
 	}
-	return ctl_error(
-		CTL_FAILED, "no port or interface %s; straitctl ports lists them", want);
+	return ctl_error(CTL_FAILED, "no port or interface %s; straitctl ports lists them", want);
 }
 
 static int follow(const struct ctl *c, struct dpclient *dp, struct dpclient *names_dp,
@@ -181,7 +178,8 @@ int trace_run(const struct ctl *c, int argc, char **argv)
 	if (!status) {
 		ctl_catch_signals();
 		err = dpclient_set(&dp, ST_TRACE, &t, sizeof(t), -1);
-		status = err ? ctl_error(CTL_FAILED, "strait-dp refused the trace: %s", strerror(-err))
+		status = err ? ctl_error(CTL_FAILED, "strait-dp refused the trace: %s",
+				       strerror(-err))
 			     : follow(c, &dp, &names_dp, &names, t.count);
 	}
 	dpclient_close(&names_dp);
