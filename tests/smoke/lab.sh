@@ -450,7 +450,7 @@ gateway_ready() # a|b
 {
 	pid_gone "${LAB_PROC[dp-$1]}" && { echo "strait-dp is gone"; return 1; }
 	pid_gone "${LAB_PROC[straitd-$1]}" && { echo "straitd is gone"; return 1; }
-	ctl "$1" status --json | jq -e '.dataplane.synced == true'
+	ctl "$1" status --json | jq -e '.applied and .dataplane.connected'
 }
 
 gateway_start() # a|b
