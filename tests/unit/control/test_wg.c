@@ -1,0 +1,847 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// Two WireGuard devices of straitd against each other over loopback: real sockets, real workers, real
+// handshakes. Only the data plane and the kernel's routes are doubles (dp_double.c).
+#include "../../../control/addr.h"
+#include "../../../control/config.h"
+#include "../../../control/wg_internal.h"
+#include "../../../crypto/cookie.h"
+#include "../../../crypto/keys.h"
+#include "dp_double.h"
+
+#include <CUnit/Basic.h>
+#include <cjson/cJSON.h>
+#include <sodium.h>
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+struct side {
+	struct dp *dp;
+	struct wg *wg;
+	struct wg_iface *iface;
+	struct peer *peer; // the other side
+};
+
+static struct side a, b;
+static char *uapi_dir;
+
+// ---- bench ---------------------------------------------------------------------------------------
+
+static gboolean too_late(gpointer arg)
+{
+	*(bool *)arg = true;
+	return G_SOURCE_REMOVE;
+}
+
+// Runs the main loop until the condition holds. False after two seconds.
+#define WAIT(condition)                                                                            \
+	({                                                                                         \
+		bool late = false;                                                                 \
+		guint timer = g_timeout_add(2000, too_late, &late);                                \
+		while (!(condition) && !late)                                                      \
+			g_main_context_iteration(NULL, TRUE);                                      \
+		if (!late)                                                                         \
+			g_source_remove(timer);                                                    \
+		!late;                                                                             \
+	})
+
+// Lets everything happen that can happen now.
+static void settle(void)
+{
+	bool done = false;
+
+	g_timeout_add(60, too_late, &done);
+	while (!done)
+		g_main_context_iteration(NULL, TRUE);
+}
+
+static void side_up(struct side *s, const char *name)
+{
+	uint8_t key[NOISE_KEY_LEN];
+
+	*s = (struct side){.dp = dp_double_new()};
+	s->wg = wg_new(s->dp, NULL, "/nowhere");
+	g_free(s->wg->uapi_dir);
+	s->wg->uapi_dir = g_strdup(uapi_dir);
+	wg_dp_connected(s->wg, false);
+	wg_dp_recovered(s->wg);
+	g_clear_pointer(&s->wg->recovered, wg_recovered_free);
+	s->iface = wg_iface_new(s->wg, name, name[2] == 'a' ? 1 : 2);
+	randombytes_buf(key, sizeof(key));
+	wg_iface_set_key(s->iface, key);
+	CU_ASSERT_EQUAL_FATAL(wg_iface_set_port(s->iface, 0), 0);
+}
+
+static void up(const char *host)
+{
+	netlink_double_path(0, 0);
+	netlink_double_held = 0;
+	side_up(&a, "wga");
+	side_up(&b, "wgb");
+	a.peer = peer_new(a.iface, b.iface->public_key, "b");
+	b.peer = peer_new(b.iface, a.iface->public_key, "a");
+	CU_ASSERT_PTR_NOT_NULL_FATAL(a.peer);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(b.peer);
+	peer_configure_endpoint(a.peer, host, b.iface->port);
+}
+
+static void side_down(struct side *s)
+{
+	wg_free(s->wg);
+	dp_double_free(s->dp);
+}
+
+static void down(void)
+{
+	side_down(&a);
+	side_down(&b);
+}
+
+static const struct st_key *last_key(const struct side *s)
+{
+	return s->dp->keys->len ? &g_array_index(s->dp->keys, struct st_key, s->dp->keys->len - 1)
+				: NULL;
+}
+
+static bool handshake(void)
+{
+	peer_initiate(a.peer, false);
+	return WAIT(peer_has_session(a.peer, wg_now()));
+}
+
+static uint8_t blob_stamp(const struct side *s)
+{
+	const struct dp_double_object *o = dp_double_find(s->dp, ST_PEER, s->peer->id);
+
+	return !memcmp(o->blob + 4, s->peer->greatest, TAI64N_LEN);
+}
+
+// ---- handshakes ----------------------------------------------------------------------------------
+
+static void two_devices_get_the_same_keys(const char *host)
+{
+	const struct st_key *ka, *kb;
+
+	up(host);
+	CU_ASSERT_TRUE_FATAL(handshake());
+	ka = last_key(&a);
+	kb = last_key(&b);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(ka);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(kb);
+	CU_ASSERT_EQUAL(ka->role, ST_KEY_INITIATOR);
+	CU_ASSERT_EQUAL(kb->role, ST_KEY_RESPONDER);
+	CU_ASSERT_EQUAL(ka->key.index, kb->remote_index);
+	CU_ASSERT_EQUAL(kb->key.index, ka->remote_index);
+	CU_ASSERT_FALSE(memcmp(ka->send_key, kb->recv_key, 32));
+	CU_ASSERT_FALSE(memcmp(ka->recv_key, kb->send_key, 32));
+	CU_ASSERT_TRUE(memcmp(ka->recv_key, ka->send_key, 32));
+	// The responder learnt where the initiator is, and the answer left from the address it hit.
+	CU_ASSERT_TRUE(b.peer->endpoint.known);
+	CU_ASSERT_EQUAL(ntohs(b.peer->endpoint.port_be), a.iface->port);
+	CU_ASSERT_FALSE(addr_is_zero(&b.peer->endpoint.local));
+	CU_ASSERT_TRUE(b.peer->endpoint.roamed);
+	CU_ASSERT_FALSE(a.peer->endpoint.roamed);
+	CU_ASSERT_EQUAL(b.peer->slots[ST_SLOT_NEXT].index, kb->key.index);
+	CU_ASSERT_FALSE(peer_has_session(b.peer, wg_now()));
+	peer_key_confirmed(b.peer, kb->key.index);
+	CU_ASSERT_TRUE(peer_has_session(b.peer, wg_now()));
+	down();
+}
+
+static void two_devices_get_the_same_keys_over_ipv4(void)
+{
+	two_devices_get_the_same_keys("127.0.0.1");
+}
+
+static void two_devices_get_the_same_keys_over_ipv6(void)
+{
+	two_devices_get_the_same_keys("::1");
+}
+
+static void the_response_waits_for_the_key_and_the_timestamp(void)
+{
+	up("127.0.0.1");
+	b.dp->hold = true;
+	peer_initiate(a.peer, false);
+	CU_ASSERT_TRUE(WAIT(b.dp->keys->len == 1));
+	settle();
+	CU_ASSERT_EQUAL(b.wg->counters.responses_sent, 0);
+	CU_ASSERT_EQUAL(a.dp->keys->len, 0);
+	// The stamp is in the PEER's blob before the KEY.
+	CU_ASSERT_TRUE(blob_stamp(&b));
+	dp_double_release(b.dp);
+	CU_ASSERT_EQUAL(b.wg->counters.responses_sent, 1);
+	CU_ASSERT_TRUE(WAIT(peer_has_session(a.peer, wg_now())));
+	down();
+}
+
+static void a_refused_key_means_no_response(void)
+{
+	up("127.0.0.1");
+	b.dp->key_status = -ENOSPC;
+	peer_initiate(a.peer, false);
+	CU_ASSERT_TRUE(WAIT(b.wg->counters.install_failed == 1));
+	settle();
+	CU_ASSERT_EQUAL(b.wg->counters.responses_sent, 0);
+	CU_ASSERT_FALSE(peer_has_session(a.peer, wg_now()));
+	CU_ASSERT_EQUAL(b.peer->slots[ST_SLOT_NEXT].index, 0);
+	CU_ASSERT_EQUAL(wg_index_count(b.wg->index), 0);
+	down();
+}
+
+static void without_a_data_plane_nothing_is_answered_or_noted(void)
+{
+	static const uint8_t zero[TAI64N_LEN];
+
+	up("127.0.0.1");
+	b.dp->connected = false;
+	peer_initiate(a.peer, false);
+	CU_ASSERT_TRUE(WAIT(b.wg->counters.no_dataplane == 1));
+	CU_ASSERT_EQUAL(b.wg->counters.responses_sent, 0);
+	CU_ASSERT_FALSE(memcmp(b.peer->greatest, zero, sizeof(zero)));
+	// And we do not start one ourselves.
+	peer_configure_endpoint(b.peer, "127.0.0.1", a.iface->port);
+	peer_initiate(b.peer, false);
+	settle();
+	CU_ASSERT_EQUAL(b.wg->counters.initiations_sent, 0);
+	down();
+}
+
+static void a_preshared_key_must_be_the_same_on_both_sides(void)
+{
+	uint8_t psk[NOISE_KEY_LEN] = {1, 2, 3};
+
+	up("127.0.0.1");
+	CU_ASSERT_TRUE(peer_set_psk(a.peer, psk));
+	CU_ASSERT_FALSE(peer_set_psk(a.peer, psk));
+	peer_initiate(a.peer, false);
+	CU_ASSERT_TRUE(WAIT(a.wg->counters.unauthenticated == 1));
+	CU_ASSERT_EQUAL(a.dp->keys->len, 0);
+	peer_set_psk(b.peer, psk);
+	a.peer->timers.last_handshake = 0;
+	b.peer->last_initiation = 0;
+	usleep(30000); // a later TAI64N
+	CU_ASSERT_TRUE(handshake());
+	down();
+}
+
+static void both_sides_may_start_at_once(void)
+{
+	up("127.0.0.1");
+	peer_configure_endpoint(b.peer, "127.0.0.1", a.iface->port);
+	peer_initiate(a.peer, false);
+	peer_initiate(b.peer, false);
+	CU_ASSERT_TRUE(WAIT(peer_has_session(a.peer, wg_now())));
+	CU_ASSERT_TRUE(WAIT(peer_has_session(b.peer, wg_now())));
+	settle();
+	// What a sends with, b can receive with, in whatever slot, and the other way round.
+	for (int n = 0; n < 2; n++) {
+		const struct peer *from = n ? b.peer : a.peer, *to = n ? a.peer : b.peer;
+		uint32_t index = from->slots[ST_SLOT_CURRENT].remote_index;
+
+		CU_ASSERT_TRUE(to->slots[ST_SLOT_CURRENT].index == index ||
+			       to->slots[ST_SLOT_PREVIOUS].index == index ||
+			       to->slots[ST_SLOT_NEXT].index == index);
+	}
+	down();
+}
+
+static void initiations_are_limited_per_peer(void)
+{
+	up("127.0.0.1");
+	CU_ASSERT_TRUE(handshake());
+	for (int n = 0; n < 10; n++)
+		peer_initiate(a.peer, false);
+	settle();
+	CU_ASSERT_EQUAL(a.wg->counters.initiations_sent, 1);
+	down();
+}
+
+static void a_low_order_or_own_key_never_starts_a_handshake(void)
+{
+	static const uint8_t one[NOISE_KEY_LEN] = {1};
+	struct peer *p;
+
+	up("127.0.0.1");
+	p = peer_new(a.iface, one, "low");
+	CU_ASSERT_PTR_NOT_NULL_FATAL(p);
+	peer_configure_endpoint(p, "127.0.0.1", b.iface->port);
+	peer_initiate(p, false);
+	settle();
+	CU_ASSERT_EQUAL(a.wg->counters.initiations_sent, 0);
+	CU_ASSERT_EQUAL(b.wg->counters.received, 0);
+	CU_ASSERT_STRING_EQUAL(p->last_error, "public key of the peer is not usable");
+	down();
+}
+
+static void a_changed_private_key_ends_sessions_and_our_own_peer(void)
+{
+	uint8_t key[NOISE_KEY_LEN];
+	struct noise_identity id;
+
+	up("127.0.0.1");
+	CU_ASSERT_TRUE(handshake());
+	randombytes_buf(key, sizeof(key));
+	noise_identity_init(&id, key);
+	CU_ASSERT_PTR_NOT_NULL(peer_new(a.iface, id.public_key, "me"));
+	wg_iface_set_key(a.iface, id.private_key);
+	CU_ASSERT_PTR_NULL(wg_iface_peer(a.iface, id.public_key));
+	CU_ASSERT_FALSE(peer_has_session(a.peer, wg_now()));
+	CU_ASSERT_EQUAL(a.dp->keys->len, 0);
+	CU_ASSERT_EQUAL(wg_index_count(a.wg->index), 0);
+	// The same key again changes nothing.
+	randombytes_buf(key, sizeof(key));
+	wg_iface_set_key(b.iface, key);
+	CU_ASSERT_TRUE(peer_has_session(b.peer, wg_now()) == false);
+	noise_identity_fini(&id);
+	down();
+}
+
+// ---- what strangers send ---------------------------------------------------------------------------
+
+static void replayed_initiations_are_silent(void)
+{
+	struct message_initiation msg;
+	struct noise_handshake hs;
+	uint8_t stamp[TAI64N_LEN];
+	struct wg_datagram d = {.len = sizeof(msg), .data = (const uint8_t *)&msg};
+
+	up("127.0.0.1");
+	addr_parse(&d.remote, "127.0.0.1");
+	addr_parse(&d.local, "127.0.0.1");
+	d.remote_port_be = htons(a.iface->port);
+	wg_iface_stamp(a.iface, stamp);
+	CU_ASSERT_TRUE_FATAL(noise_create_initiation(&hs, &msg,
+		handshake_identity_get(a.iface->identity), &a.peer->noise, 77, stamp, NULL));
+	cookie_add_macs(&a.peer->cookie, &msg, sizeof(msg), wg_now());
+	wg_receive(&d, b.iface);
+	CU_ASSERT_TRUE(WAIT(b.wg->counters.responses_sent == 1));
+	wg_receive(&d, b.iface);
+	CU_ASSERT_TRUE(WAIT(b.wg->counters.replayed == 1));
+	settle();
+	CU_ASSERT_EQUAL(b.wg->counters.responses_sent, 1);
+	// A newer stamp at once is flooding, and is not noted.
+	b.peer->last_initiation = wg_now();
+	wg_iface_stamp(a.iface, stamp);
+	noise_create_initiation(&hs, &msg, handshake_identity_get(a.iface->identity),
+		&a.peer->noise, 78, stamp, NULL);
+	cookie_add_macs(&a.peer->cookie, &msg, sizeof(msg), wg_now());
+	b.wg->params.flood_interval = 10000;
+	wg_receive(&d, b.iface);
+	CU_ASSERT_TRUE(WAIT(b.wg->counters.flooding == 1));
+	CU_ASSERT_TRUE(memcmp(stamp, b.peer->greatest, sizeof(stamp)) > 0);
+	down();
+}
+
+static void every_mutated_byte_of_an_initiation_is_met_with_silence(void)
+{
+	struct message_initiation good, msg;
+	struct noise_handshake hs;
+	uint8_t stamp[TAI64N_LEN];
+	struct wg_datagram d = {.len = sizeof(msg), .data = (const uint8_t *)&msg};
+	const struct wg_counters *c;
+
+	up("127.0.0.1");
+	c = &b.wg->counters;
+	addr_parse(&d.remote, "127.0.0.1");
+	addr_parse(&d.local, "127.0.0.1");
+	d.remote_port_be = htons(a.iface->port);
+	wg_iface_stamp(a.iface, stamp);
+	noise_create_initiation(&hs, &good, handshake_identity_get(a.iface->identity),
+		&a.peer->noise, 77, stamp, NULL);
+	// Up to mac1; with a fresh mac1 the Noise layer has to find the fault.
+	for (size_t n = 8; n < offsetof(struct message_initiation, macs); n++) {
+		msg = good;
+		((uint8_t *)&msg)[n] ^= 0x40;
+		cookie_add_macs(&a.peer->cookie, &msg, sizeof(msg), wg_now());
+		wg_receive(&d, b.iface);
+	}
+	CU_ASSERT_TRUE(WAIT(c->unauthenticated == offsetof(struct message_initiation, macs) - 8));
+	msg = good;
+	wg_receive(&d, b.iface);
+	CU_ASSERT_EQUAL(c->invalid_mac, 1);
+	d.len--;
+	wg_receive(&d, b.iface);
+	CU_ASSERT_EQUAL(c->malformed, 1);
+	settle();
+	CU_ASSERT_EQUAL(c->responses_sent + c->cookies_sent, 0);
+	CU_ASSERT_FALSE(b.peer->endpoint.known);
+	down();
+}
+
+static void random_initiation(struct wg_datagram *d, struct message_initiation *msg)
+{
+	struct cookie cookie;
+
+	randombytes_buf(msg, sizeof(*msg));
+	memcpy(msg->type, "\1\0\0\0", 4);
+	cookie_init(&cookie, b.iface->public_key);
+	cookie_add_macs(&cookie, msg, sizeof(*msg), wg_now());
+	*d = (struct wg_datagram){.len = sizeof(*msg), .data = (const uint8_t *)msg};
+	addr_parse(&d->remote, "127.0.0.1");
+	addr_parse(&d->local, "127.0.0.1");
+	d->remote_port_be = htons((uint16_t)(1 + randombytes_uniform(65535)));
+}
+
+static void a_flood_is_bounded_and_answered_by_cookies_alone(void)
+{
+	struct message_initiation msg;
+	const struct wg_counters *c;
+	struct wg_datagram d;
+
+	up("127.0.0.1");
+	c = &b.wg->counters;
+	for (int n = 0; n < 8000; n++) {
+		random_initiation(&d, &msg);
+		wg_receive(&d, b.iface);
+		CU_ASSERT_TRUE(handshake_pool_queued(b.wg->pool) <= MAX_QUEUED_HANDSHAKES);
+	}
+	CU_ASSERT_TRUE(c->cookies_sent > 1000);
+	CU_ASSERT_EQUAL(c->responses_sent, 0);
+	CU_ASSERT_TRUE(handshake_pool_queued(b.wg->pool) <= UNDER_LOAD_QUEUED + 1);
+	CU_ASSERT_EQUAL(wg_index_count(b.wg->index), 0);
+	// The real peer is asked for a cookie first and gets in with it.
+	peer_initiate(a.peer, false);
+	CU_ASSERT_TRUE(WAIT(a.wg->counters.cookies_received == 1));
+	a.peer->timers.last_handshake = 0;
+	b.wg->under_load_until = wg_now() + 5000;
+	usleep(30000);
+	peer_initiate(a.peer, true);
+	CU_ASSERT_TRUE(WAIT(peer_has_session(a.peer, wg_now())));
+	down();
+}
+
+static void a_proven_source_is_limited_under_load(void)
+{
+	struct message_initiation msg;
+	struct wg_datagram d;
+
+	up("127.0.0.1");
+	b.wg->under_load_until = wg_now() + 10000;
+	peer_initiate(a.peer, false);
+	CU_ASSERT_TRUE(WAIT(a.wg->counters.cookies_received == 1));
+	random_initiation(&d, &msg);
+	d.remote_port_be = htons(a.iface->port);
+	cookie_add_macs(&a.peer->cookie, &msg, sizeof(msg), wg_now());
+	for (int n = 0; n < 20; n++)
+		wg_receive(&d, b.iface);
+	CU_ASSERT_TRUE(b.wg->counters.rate_limited >= 13);
+	CU_ASSERT_TRUE(b.wg->counters.rate_limited <= 15);
+	down();
+}
+
+// ---- the data plane --------------------------------------------------------------------------------
+
+static void a_new_data_plane_gets_handshakes_for_lost_sessions_only(void)
+{
+	uint8_t other[NOISE_KEY_LEN];
+	struct peer *idle;
+
+	up("127.0.0.1");
+	randombytes_buf(other, sizeof(other));
+	idle = peer_new(a.iface, other, "idle");
+	peer_configure_endpoint(idle, "127.0.0.1", b.iface->port);
+	CU_ASSERT_TRUE(handshake());
+	a.dp->parked = 0;
+	usleep(30000);
+	wg_dp_connected(a.wg, true);
+	CU_ASSERT_FALSE(peer_has_session(a.peer, wg_now()));
+	CU_ASSERT_EQUAL(a.dp->parked, 2);
+	settle();
+	CU_ASSERT_EQUAL(a.wg->counters.initiations_sent, 1);
+	wg_dp_synced(a.wg);
+	CU_ASSERT_TRUE(WAIT(peer_has_session(a.peer, wg_now())));
+	CU_ASSERT_EQUAL(a.wg->counters.initiations_sent, 2);
+	CU_ASSERT_EQUAL(idle->timers.last_handshake, 0);
+	down();
+}
+
+static void events_drive_the_session(void)
+{
+	struct st_ev_peer needed = {0};
+	struct st_ev_key due = {0};
+	struct st_ev_expired expired = {.kind = ST_KEY};
+	uint32_t index;
+
+	up("127.0.0.1");
+	needed.peer_id = due.peer_id = a.peer->id;
+	wg_dp_event(a.wg, ST_EV_KEY_NEEDED, &needed, sizeof(needed), NULL, 0);
+	CU_ASSERT_TRUE(WAIT(peer_has_session(a.peer, wg_now())));
+	index = a.peer->slots[ST_SLOT_CURRENT].index;
+	a.peer->timers.last_handshake = 0;
+	usleep(30000);
+	due.index = index + 1;
+	wg_dp_event(a.wg, ST_EV_REKEY_DUE, &due, sizeof(due), NULL, 0);
+	settle();
+	CU_ASSERT_EQUAL(a.wg->counters.initiations_sent, 1);
+	due.index = index;
+	wg_dp_event(a.wg, ST_EV_REKEY_DUE, &due, sizeof(due), NULL, 0);
+	CU_ASSERT_TRUE(WAIT(a.peer->slots[ST_SLOT_CURRENT].index != index));
+	CU_ASSERT_EQUAL(a.peer->slots[ST_SLOT_PREVIOUS].index, index);
+	memcpy(expired.key, &index, sizeof(index));
+	wg_dp_event(a.wg, ST_EV_EXPIRED, &expired, sizeof(expired), NULL, 0);
+	CU_ASSERT_EQUAL(a.peer->slots[ST_SLOT_PREVIOUS].index, 0);
+	CU_ASSERT_PTR_NULL(wg_index_find(a.wg->index, index));
+	// A body of another length, or a peer that is not there, is no event.
+	wg_dp_event(a.wg, ST_EV_KEY_NEEDED, &needed, 2, NULL, 0);
+	needed.peer_id = UINT32_MAX;
+	wg_dp_event(a.wg, ST_EV_KEY_NEEDED, &needed, sizeof(needed), NULL, 0);
+	down();
+}
+
+static void an_authenticated_packet_from_elsewhere_moves_the_endpoint(void)
+{
+	struct st_ev_endpoint ev = {0};
+	const struct dp_double_object *o;
+	struct st_endpoint body;
+
+	up("127.0.0.1");
+	netlink_double_path(0, 9);
+	ev.peer_id = a.peer->id;
+	addr_parse(&ev.remote, "192.0.2.9");
+	addr_parse(&ev.local, "192.0.2.1");
+	ev.remote_port_be = htons(4444);
+	wg_dp_event(a.wg, ST_EV_ENDPOINT_SEEN, &ev, sizeof(ev), NULL, 0);
+	o = dp_double_find(a.dp, ST_ENDPOINT, a.peer->id);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(o);
+	memcpy(&body, o->body, sizeof(body));
+	CU_ASSERT_EQUAL(body.kind, ST_ENDPOINT_DIRECT);
+	CU_ASSERT_EQUAL(body.if_id, 9);
+	CU_ASSERT_FALSE(memcmp(&body.local, &ev.local, sizeof(ev.local)));
+	CU_ASSERT_FALSE(memcmp(&body.remote, &ev.remote, sizeof(ev.remote)));
+	CU_ASSERT_EQUAL(netlink_double_held, 1);
+	// The route is gone: so is the object, and the neighbour is let go.
+	netlink_double_path(-ENETUNREACH, 0);
+	wg_routes_changed(a.wg);
+	settle();
+	CU_ASSERT_PTR_NULL(dp_double_find(a.dp, ST_ENDPOINT, a.peer->id));
+	CU_ASSERT_EQUAL(netlink_double_held, 0);
+	// A way that leads into the tunnel itself is none.
+	netlink_double_path(0, a.iface->if_id);
+	wg_routes_changed(a.wg);
+	settle();
+	CU_ASSERT_PTR_NULL(dp_double_find(a.dp, ST_ENDPOINT, a.peer->id));
+	CU_ASSERT_EQUAL(a.peer->endpoint.error, -ELOOP);
+	down();
+}
+
+static void the_port_map_follows_addresses_and_port(void)
+{
+	struct st_addr addrs[3];
+
+	up("127.0.0.1");
+	addr_parse(&addrs[0], "127.0.0.1");
+	addr_parse(&addrs[1], "192.0.2.1");
+	addr_parse(&addrs[2], "2001:db8::1");
+	wg_addrs_changed(a.wg, addrs, 3);
+	CU_ASSERT_EQUAL(dp_double_count(a.dp, ST_PORTMAP), 2);
+	CU_ASSERT_EQUAL(wg_iface_set_port(a.iface, 0), 0);
+	wg_addrs_changed(a.wg, addrs, 2);
+	CU_ASSERT_EQUAL(dp_double_count(a.dp, ST_PORTMAP), 1);
+	wg_addrs_changed(a.wg, NULL, 0);
+	CU_ASSERT_EQUAL(dp_double_count(a.dp, ST_PORTMAP), 0);
+	down();
+}
+
+static void a_prefix_moves_to_the_peer_that_got_it_last(void)
+{
+	struct st_prefix prefix;
+	struct peer *second;
+	uint8_t key[NOISE_KEY_LEN];
+	const struct dp_double_object *o;
+	struct st_allowed_ip body;
+
+	up("127.0.0.1");
+	randombytes_buf(key, sizeof(key));
+	second = peer_new(a.iface, key, "second");
+	prefix_parse(&prefix, NULL, "10.1.2.3/8");
+	CU_ASSERT_EQUAL(peer_add_allowed(a.peer, &prefix), 0);
+	CU_ASSERT_EQUAL(peer_add_allowed(second, &prefix), 0);
+	CU_ASSERT_EQUAL(a.peer->allowed.length, 0);
+	CU_ASSERT_EQUAL(second->allowed.length, 1);
+	CU_ASSERT_EQUAL(dp_double_count(a.dp, ST_ALLOWED_IP), 1);
+	o = dp_double_find(a.dp, ST_ALLOWED_IP, a.iface->if_id);
+	memcpy(&body, o->body, sizeof(body));
+	CU_ASSERT_EQUAL(body.peer_id, second->id);
+	// What is not its own a peer cannot take away.
+	peer_remove_allowed(a.peer, &prefix);
+	CU_ASSERT_EQUAL(second->allowed.length, 1);
+	peer_free(second);
+	CU_ASSERT_EQUAL(dp_double_count(a.dp, ST_ALLOWED_IP), 0);
+	CU_ASSERT_EQUAL(dp_double_count(a.dp, ST_PEER), 1);
+	down();
+}
+
+static void activity_starts_and_stops_the_timers(void)
+{
+	struct st_ev_activity ev = {.count = 1};
+	uint16_t len = offsetof(struct st_ev_activity, entries) + sizeof(struct st_activity);
+	struct timers *t;
+	uint64_t now;
+
+	up("127.0.0.1");
+	CU_ASSERT_TRUE(handshake());
+	t = &a.peer->timers;
+	ev.entries[0] = (struct st_activity){.peer_id = a.peer->id,
+		.flags = ST_ACT_DATA_SENT,
+		.data_sent_age_ms = 40,
+		.any_sent_age_ms = 40};
+	now = wg_now();
+	wg_dp_event(a.wg, ST_EV_PEER_ACTIVITY, &ev, len, NULL, 0);
+	CU_ASSERT_TRUE(t->due[TIMER_NEW_HANDSHAKE] >= now - 40 + 15000);
+	CU_ASSERT_TRUE(t->due[TIMER_NEW_HANDSHAKE] <= now + 15340);
+	ev.entries[0].flags = ST_ACT_DATA_RECEIVED | ST_ACT_ANY_RECEIVED;
+	wg_dp_event(a.wg, ST_EV_PEER_ACTIVITY, &ev, len, NULL, 0);
+	CU_ASSERT_EQUAL(t->due[TIMER_NEW_HANDSHAKE], TIMERS_NEVER);
+	CU_ASSERT_NOT_EQUAL(t->due[TIMER_KEEPALIVE], TIMERS_NEVER);
+	// Truncated: nothing happens.
+	ev.count = 2;
+	ev.entries[0].flags = ST_ACT_DATA_SENT;
+	wg_dp_event(a.wg, ST_EV_PEER_ACTIVITY, &ev, len, NULL, 0);
+	CU_ASSERT_NOT_EQUAL(t->due[TIMER_KEEPALIVE], TIMERS_NEVER);
+	// Old enough, and we made the session: sending renews it.
+	ev.count = 1;
+	a.peer->slots[ST_SLOT_CURRENT].birth -= 120001;
+	t->last_handshake = 0;
+	usleep(30000);
+	wg_dp_event(a.wg, ST_EV_PEER_ACTIVITY, &ev, len, NULL, 0);
+	CU_ASSERT_TRUE(WAIT(a.wg->counters.sessions_initiated == 2));
+	down();
+}
+
+static void keys_are_deleted_when_the_peer_was_silent_too_long(void)
+{
+	up("127.0.0.1");
+	CU_ASSERT_TRUE(handshake());
+	a.peer->timers.due[TIMER_ZERO_KEYS] = wg_now();
+	peer_timers_changed(a.peer);
+	CU_ASSERT_TRUE(WAIT(a.dp->keys_deleted == 1));
+	CU_ASSERT_FALSE(peer_has_session(a.peer, wg_now()));
+	CU_ASSERT_EQUAL(wg_index_count(a.wg->index), 0);
+	down();
+}
+
+// ---- restart of straitd ----------------------------------------------------------------------------
+
+static void give(struct wg *wg, uint16_t kind, const struct dp_double_object *o)
+{
+	struct dp_item item = {.kind = kind,
+		.body = o->body,
+		.body_len = o->body_len,
+		.blob = o->blob,
+		.blob_len = o->blob_len,
+		.fd = -1};
+
+	wg_dp_item(wg, &item);
+}
+
+static void give_socket(struct wg *wg, uint32_t id, const char *purpose, int fd)
+{
+	struct st_socket body = {.key.socket_id = id};
+	struct dp_item item = {
+		.kind = ST_SOCKET, .body = &body, .body_len = sizeof(body), .fd = dup(fd)};
+
+	g_strlcpy(body.purpose, purpose, sizeof(body.purpose));
+	wg_dp_item(wg, &item);
+}
+
+static void a_restart_takes_back_identity_session_endpoint_and_socket(void)
+{
+	struct side old;
+	struct st_stat_keypair k = {0};
+	struct dp_item stat = {.kind = ST_STAT_KEYPAIR, .body = &k, .body_len = sizeof(k), .fd = -1};
+	char purpose[60];
+	uint8_t private_key[NOISE_KEY_LEN], stamp[TAI64N_LEN], before[TAI64N_LEN];
+	struct peer *p;
+	uint32_t index;
+	int fd;
+
+	up("127.0.0.1");
+	CU_ASSERT_TRUE(handshake());
+	index = b.peer->slots[ST_SLOT_NEXT].index;
+	peer_key_confirmed(b.peer, index);
+	wg_iface_stamp(b.iface, before);
+	wg_iface_install(b.iface);
+	old = b;
+	memcpy(private_key, handshake_identity_get(b.iface->identity)->private_key, 32);
+
+	b.dp = dp_double_new();
+	b.wg = wg_new(b.dp, NULL, "/nowhere");
+	wg_dp_connected(b.wg, false);
+	give(b.wg, ST_WGIF, dp_double_find(old.dp, ST_WGIF, old.iface->if_id));
+	give(b.wg, ST_PEER, dp_double_find(old.dp, ST_PEER, old.peer->id));
+	give(b.wg, ST_ENDPOINT, dp_double_find(old.dp, ST_ENDPOINT, old.peer->id));
+	k = (struct st_stat_keypair){.index = index,
+		.peer_id = old.peer->id,
+		.slot = ST_SLOT_CURRENT,
+		.role = ST_KEY_RESPONDER,
+		.age_ms = 1000};
+	wg_dp_item(b.wg, &stat);
+	for (int f = 0; f < WG_FAMILIES; f++) {
+		g_snprintf(purpose, sizeof(purpose), "wg wgb %s %u", wg_family_name(f),
+			old.iface->port);
+		give_socket(b.wg, old.iface->if_id * 2 + f, purpose, old.iface->sockets[f].fd);
+	}
+	// Not what it says, and nobody's.
+	give_socket(b.wg, 99, "wg wgb v4 1", old.iface->sockets[0].fd);
+	give_socket(b.wg, 98, "garbage", old.iface->sockets[0].fd);
+	wg_dp_recovered(b.wg);
+	b.iface = wg_iface_new(b.wg, "wgb", old.iface->if_id);
+	wg_iface_set_key(b.iface, private_key);
+	CU_ASSERT_EQUAL(wg_iface_set_port(b.iface, old.iface->port), 0);
+	CU_ASSERT_TRUE(b.iface->sockets[WG_V4].parked);
+	fd = b.iface->sockets[WG_V4].fd;
+	CU_ASSERT_EQUAL(wg_socket_port(fd, WG_V4), old.iface->port);
+	p = peer_new(b.iface, a.iface->public_key, "a");
+	peer_configure_endpoint(p, NULL, 0);
+	CU_ASSERT_EQUAL(p->id, old.peer->id);
+	CU_ASSERT_FALSE(memcmp(p->greatest, old.peer->greatest, TAI64N_LEN));
+	CU_ASSERT_EQUAL(p->handshake_us, old.peer->handshake_us);
+	CU_ASSERT_TRUE(peer_has_session(p, wg_now()));
+	CU_ASSERT_PTR_NOT_NULL(wg_index_find(b.wg->index, index));
+	CU_ASSERT_TRUE(p->endpoint.known && p->endpoint.roamed);
+	CU_ASSERT_EQUAL(p->endpoint.port_be, old.peer->endpoint.port_be);
+	wg_iface_stamp(b.iface, stamp);
+	CU_ASSERT_TRUE(memcmp(stamp, before, TAI64N_LEN) > 0);
+	wg_recover_unpark(b.wg);
+	CU_ASSERT_EQUAL(b.dp->unparked, 2);
+	settle();
+	CU_ASSERT_EQUAL(b.wg->counters.initiations_sent, 0);
+	b.peer = p;
+	side_down(&old);
+	down();
+}
+
+// ---- configuration and status ------------------------------------------------------------------------
+
+static struct config *document(const char *peers)
+{
+	char *error = NULL;
+	g_autofree char *text = g_strdup_printf(
+		"{\"wireguard\": [{\"name\": \"wgc\", \"private_key\": "
+		"\"YAnSXJIUQTXTyUQ1VScjWvYgbwZjEGzLAfNSQPWuvlY=\", \"listen_port\": 0, "
+		"\"peers\": [%s]}]}",
+		peers);
+	struct config *c = config_parse("test", text, &error);
+
+	if (!c)
+		fprintf(stderr, "%s\n", error);
+	g_free(error);
+	return c;
+}
+
+#define PEER1                                                                                      \
+	"{\"name\": \"one\", \"public_key\": "                                                     \
+	"\"xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg=\", "                                       \
+	"\"endpoint\": \"127.0.0.1:9\", \"allowed_ips\": [\"10.0.0.0/8\", \"fd00::/8\"]}"
+#define PEER2                                                                                      \
+	"{\"name\": \"two\", \"public_key\": "                                                     \
+	"\"TrMvSoP4jYQlY6RIzBgbssQqY3vxI2Pi+y71lOWWXX0=\", "                                       \
+	"\"allowed_ips\": [\"10.9.0.0/16\"]}"
+
+static void apply(struct wg *wg, const char *peers)
+{
+	struct config *c = document(peers);
+	char *error = NULL;
+
+	CU_ASSERT_PTR_NOT_NULL_FATAL(c);
+	CU_ASSERT_EQUAL(wg_apply(wg, c, &error), 0);
+	CU_ASSERT_PTR_NULL(error);
+	config_free(c);
+}
+
+static void a_reload_touches_only_what_differs(void)
+{
+	struct wg_iface *i;
+	struct peer *one;
+	struct cJSON *status, *peers;
+	uint64_t serial;
+
+	up("127.0.0.1");
+	apply(a.wg, PEER1 "," PEER2);
+	i = wg_iface_find(a.wg, "wgc");
+	CU_ASSERT_PTR_NOT_NULL_FATAL(i);
+	CU_ASSERT_EQUAL(a.wg->ifaces->len, 1); // wga is not in the document
+	CU_ASSERT_EQUAL(dp_double_count(a.dp, ST_PEER), 2);
+	CU_ASSERT_EQUAL(dp_double_count(a.dp, ST_ALLOWED_IP), 3);
+	CU_ASSERT_EQUAL(dp_double_count(a.dp, ST_ENDPOINT), 1);
+	CU_ASSERT_NOT_EQUAL(i->port, 0);
+	one = i->peer_list.head->data;
+	serial = one->serial;
+	status = cJSON_CreateObject();
+	wg_status(a.wg, status);
+	peers = cJSON_GetObjectItem(status, "peers");
+	CU_ASSERT_EQUAL(cJSON_GetArraySize(peers), 2);
+	CU_ASSERT_STRING_EQUAL(cJSON_GetObjectItem(cJSON_GetArrayItem(peers, 1), "state")->valuestring,
+		"no endpoint");
+	cJSON_Delete(status);
+	apply(a.wg, PEER1);
+	CU_ASSERT_EQUAL(i->peer_list.length, 1);
+	CU_ASSERT_EQUAL(((struct peer *)i->peer_list.head->data)->serial, serial);
+	CU_ASSERT_EQUAL(dp_double_count(a.dp, ST_PEER), 1);
+	CU_ASSERT_EQUAL(dp_double_count(a.dp, ST_ALLOWED_IP), 2);
+	settle();
+	down();
+}
+
+int main(void)
+{
+	CU_TestInfo tests[] = {
+		{"two devices get the same keys over IPv4", two_devices_get_the_same_keys_over_ipv4},
+		{"two devices get the same keys over IPv6", two_devices_get_the_same_keys_over_ipv6},
+		{"the response waits for the key and the timestamp",
+			the_response_waits_for_the_key_and_the_timestamp},
+		{"a refused key means no response", a_refused_key_means_no_response},
+		{"without a data plane nothing is answered or noted",
+			without_a_data_plane_nothing_is_answered_or_noted},
+		{"a preshared key must be the same on both sides",
+			a_preshared_key_must_be_the_same_on_both_sides},
+		{"both sides may start at once", both_sides_may_start_at_once},
+		{"initiations are limited per peer", initiations_are_limited_per_peer},
+		{"a low-order key never starts a handshake",
+			a_low_order_or_own_key_never_starts_a_handshake},
+		{"a changed private key ends sessions and our own peer",
+			a_changed_private_key_ends_sessions_and_our_own_peer},
+		{"replayed initiations are silent", replayed_initiations_are_silent},
+		{"every mutated byte of an initiation is met with silence",
+			every_mutated_byte_of_an_initiation_is_met_with_silence},
+		{"a flood is bounded and answered by cookies alone",
+			a_flood_is_bounded_and_answered_by_cookies_alone},
+		{"a proven source is limited under load", a_proven_source_is_limited_under_load},
+		{"a new data plane gets handshakes for lost sessions only",
+			a_new_data_plane_gets_handshakes_for_lost_sessions_only},
+		{"events drive the session", events_drive_the_session},
+		{"an authenticated packet from elsewhere moves the endpoint",
+			an_authenticated_packet_from_elsewhere_moves_the_endpoint},
+		{"the port map follows addresses and port", the_port_map_follows_addresses_and_port},
+		{"a prefix moves to the peer that got it last",
+			a_prefix_moves_to_the_peer_that_got_it_last},
+		{"activity starts and stops the timers", activity_starts_and_stops_the_timers},
+		{"keys are deleted when the peer was silent too long",
+			keys_are_deleted_when_the_peer_was_silent_too_long},
+		{"a restart takes back identity, session, endpoint and socket",
+			a_restart_takes_back_identity_session_endpoint_and_socket},
+		{"a reload touches only what differs", a_reload_touches_only_what_differs},
+		CU_TEST_INFO_NULL,
+	};
+	CU_SuiteInfo suites[] = {
+		{.pName = "wg", .pTests = tests},
+		CU_SUITE_INFO_NULL,
+	};
+	unsigned int failed;
+
+	uapi_dir = g_dir_make_tmp("strait-uapi-XXXXXX", NULL);
+	if (!uapi_dir || CU_initialize_registry() || CU_register_suites(suites))
+		return 99;
+	CU_basic_set_mode(CU_BRM_VERBOSE);
+	CU_basic_run_tests();
+	failed = CU_get_number_of_failures();
+	CU_cleanup_registry();
+	rmdir(uapi_dir);
+	g_free(uapi_dir);
+	return failed ? 1 : 0;
+}
