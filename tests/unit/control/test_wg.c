@@ -723,7 +723,7 @@ static struct config *document(const char *peers)
 	char *error = NULL;
 	g_autofree char *text = g_strdup_printf(
 		"{\"wireguard\": [{\"name\": \"wgc\", \"private_key\": "
-		"\"YAnSXJIUQTXTyUQ1VScjWvYgbwZjEGzLAfNSQPWuvlY=\", \"listen_port\": 0, "
+		"\"YAnSXJIUQTXTyUQ1VScjWvYgbwZjEGzLAfNSQPWuvlY=\", \"listen_port\": 58211, "
 		"\"peers\": [%s]}]}",
 		peers);
 	struct config *c = config_parse("test", text, &error);
