@@ -49,6 +49,8 @@ struct rig {
 	uint8_t to_peer[32], from_peer[32]; // keys by direction
 };
 extern struct rig rig;
+extern struct st_ev_trace rig_trace; // the last one delivered
+extern unsigned int rig_traces;
 
 int rig_init(const char *aead);
 void rig_fini(void);

@@ -1,0 +1,332 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// From the WAN into the box: classify, wg_open, wg_accept, and route to the LAN.
+#include "rig.h"
+#include "stages/header.h"
+
+#include <arpa/inet.h>
+#include <rte_cycles.h>
+#include <stdlib.h>
+
+static uint64_t counter;
+
+static struct rte_mbuf *inner4(uint32_t len)
+{
+	return rig_udp4(RIG_FAR_HOST, RIG_LAN_HOST, 1000, 2000, len);
+}
+
+static void receive(struct rte_mbuf *m)
+{
+	rig_ether(m, RIG_WAN);
+	rig_rx(0, RIG_WAN, m);
+	rig_passes(3);
+}
+
+static void begin(uint32_t role)
+{
+	rig_peer(false);
+	rig_key(RIG_INDEX, role);
+	rig_passes(2);
+	counter = 0;
+	rig_reset();
+}
+
+static void end(void)
+{
+	rig_gone();
+	rig_reset();
+	CU_ASSERT(rig_pool_full());
+}
+
+static void data_of_the_peer_reaches_the_lan(void)
+{
+	struct lcore_event ev;
+	struct rte_mbuf *m;
+
+	begin(ST_KEY_RESPONDER);
+	receive(rig_seal(inner4(100), RIG_INDEX, counter++, false));
+	CU_ASSERT(rig_event(ST_EV_KEY_CONFIRMED, &ev) && ev.index == RIG_INDEX);
+	m = rig_take_one(RIG_DEV_LAN);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(m);
+	CU_ASSERT_EQUAL(m->pkt_len, 114);
+	CU_ASSERT_EQUAL(rte_pktmbuf_mtod_offset(m, struct rte_ipv4_hdr *, 14)->time_to_live, 63);
+	CU_ASSERT_EQUAL(rte_raw_cksum(rte_pktmbuf_mtod_offset(m, void *, 14), 20), 0xffff);
+	rte_pktmbuf_free(m);
+	CU_ASSERT_EQUAL(rig_drops_all(), 0);
+	CU_ASSERT_EQUAL(rig.peer->counts[rig.peer->owner].rx_bytes, 32 + 112);
+	end();
+}
+
+static void ipv6_inside_ipv6_reaches_the_lan(void)
+{
+	struct rte_mbuf *m;
+
+	rig_peer(true);
+	rig_key(RIG_INDEX, ST_KEY_RESPONDER);
+	rig_passes(2);
+	rig_reset();
+	receive(rig_seal(rig_udp6("fd09::5", "fd01::5", 9, 200), RIG_INDEX, 0, true));
+	m = rig_take_one(RIG_DEV_LAN);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(m);
+	CU_ASSERT_EQUAL(m->pkt_len, 214);
+	CU_ASSERT_EQUAL(rte_pktmbuf_mtod_offset(m, struct rte_ipv6_hdr *, 14)->hop_limits, 63);
+	rte_pktmbuf_free(m);
+	CU_ASSERT(!rig_event(ST_EV_ENDPOINT_SEEN, NULL));
+	CU_ASSERT_EQUAL(rig_drops_all(), 0);
+	end();
+}
+
+static void a_counter_is_taken_once(void)
+{
+	begin(ST_KEY_RESPONDER);
+	receive(rig_seal(inner4(100), RIG_INDEX, 5, false));
+	receive(rig_seal(inner4(100), RIG_INDEX, 5, false));
+	receive(rig_seal(inner4(100), RIG_INDEX, REJECT_AFTER_MESSAGES, false));
+	CU_ASSERT_EQUAL(rig_drops(ST_DROP_wg_replay), 2);
+	CU_ASSERT_EQUAL(rig_drops_all(), 2);
+	end();
+}
+
+static void nothing_changes_before_the_tag_verifies(void)
+{
+	struct rte_mbuf *m;
+	struct keypair *next;
+
+	begin(ST_KEY_RESPONDER);
+	next = atomic_load(&rig.peer->slots[ST_SLOT_NEXT]);
+	m = rig_seal(inner4(100), RIG_INDEX, 9, false);
+	rte_pktmbuf_mtod(m, uint8_t *)[60] ^= 1;
+	rig_fix_udp4(m, 0);
+	receive(m);
+	CU_ASSERT_EQUAL(rig_drops(ST_DROP_wg_bad_tag), 1);
+	CU_ASSERT_EQUAL(rig_drops_all(), 1);
+	CU_ASSERT_PTR_EQUAL(atomic_load(&rig.peer->slots[ST_SLOT_NEXT]), next);
+	CU_ASSERT_EQUAL(next->replay.greatest, 0);
+	CU_ASSERT(!rig_event(ST_EV_KEY_CONFIRMED, NULL));
+	end();
+}
+
+static void keepalives_are_counted_and_end(void)
+{
+	begin(ST_KEY_RESPONDER);
+	receive(rig_seal(NULL, RIG_INDEX, 0, false));
+	CU_ASSERT_EQUAL(rig_drops_all(), 0);
+	CU_ASSERT_EQUAL(rig.peer->counts[rig.peer->owner].rx_bytes, 32);
+	CU_ASSERT_NOT_EQUAL(rig.peer->counts[rig.peer->owner].any_received, 0);
+	CU_ASSERT_EQUAL(rig.peer->counts[rig.peer->owner].data_received, 0);
+	end();
+}
+
+static void roaming_is_reported_once_per_change(void)
+{
+	struct lcore_event ev;
+	struct rte_mbuf *m;
+
+	begin(ST_KEY_RESPONDER);
+	for (int i = 0; i < 2; i++) {
+		m = rig_seal(NULL, RIG_INDEX, counter++, false);
+		rte_pktmbuf_mtod_offset(m, struct rte_udp_hdr *, 20)->src_port = htons(7777);
+		rig_fix_udp4(m, 0);
+		receive(m);
+	}
+	CU_ASSERT(rig_event(ST_EV_ENDPOINT_SEEN, &ev));
+	CU_ASSERT_EQUAL(ev.remote_port_be, htons(7777));
+	CU_ASSERT_EQUAL(ev.if_id, RIG_WAN);
+	CU_ASSERT_EQUAL(addr_to_ipv4(&ev.local), htonl(RIG_WAN_V4));
+	CU_ASSERT(!rig_event(ST_EV_ENDPOINT_SEEN, NULL));
+	end();
+}
+
+struct bad_inner {
+	const char *what;
+	void (*spoil)(struct rte_ipv4_hdr *h);
+	enum st_drop why;
+};
+
+static void version5(struct rte_ipv4_hdr *h)
+{
+	h->version_ihl = 0x55;
+}
+
+static void too_long(struct rte_ipv4_hdr *h)
+{
+	h->total_length = htons(500);
+}
+
+static void short_header(struct rte_ipv4_hdr *h)
+{
+	h->version_ihl = 0x44;
+}
+
+static void foreign_source(struct rte_ipv4_hdr *h)
+{
+	h->src_addr = htonl(RIG_LAN_HOST);
+	h->hdr_checksum = 0;
+	h->hdr_checksum = rte_ipv4_cksum(h);
+}
+
+static void wrong_checksum(struct rte_ipv4_hdr *h)
+{
+	h->hdr_checksum ^= 1;
+}
+
+static void bad_inner_packets_are_dropped_by_name(void)
+{
+	static const struct bad_inner table[] = {
+		{"version", version5, ST_DROP_wg_inner_version},
+		{"length", too_long, ST_DROP_wg_inner_length},
+		{"header", short_header, ST_DROP_wg_inner_length},
+		{"source", foreign_source, ST_DROP_wg_not_allowed},
+		{"checksum", wrong_checksum, ST_DROP_rx_bad_ip},
+	};
+
+	begin(ST_KEY_RESPONDER);
+	for (unsigned int i = 0; i < RTE_DIM(table); i++) {
+		struct rte_mbuf *m = inner4(100);
+
+		table[i].spoil(rte_pktmbuf_mtod(m, struct rte_ipv4_hdr *));
+		rig_reset();
+		receive(rig_seal(m, RIG_INDEX, counter++, false));
+		CU_ASSERT_EQUAL(rig_drops(table[i].why), 1);
+		CU_ASSERT_EQUAL(rig_drops_all(), 1);
+	}
+	end();
+}
+
+static void ecn_is_decapsulated(void)
+{
+	// outer, inner, result
+	static const uint8_t table[][3] = {
+		{3, 2, 3}, {3, 1, 3}, {3, 0, 0}, {1, 2, 1}, {2, 1, 1}, {0, 2, 2}, {0, 3, 3}};
+
+	begin(ST_KEY_RESPONDER);
+	for (unsigned int i = 0; i < RTE_DIM(table); i++) {
+		struct rte_mbuf *m = inner4(100);
+
+		rte_pktmbuf_mtod(m, struct rte_ipv4_hdr *)->type_of_service = table[i][1];
+		rig_fix_ipv4(m, 0);
+		m = rig_seal(m, RIG_INDEX, counter++, false);
+		rte_pktmbuf_mtod(m, struct rte_ipv4_hdr *)->type_of_service = table[i][0];
+		rig_fix_ipv4(m, 0);
+		receive(m);
+		m = rig_take_one(RIG_DEV_LAN);
+		CU_ASSERT_PTR_NOT_NULL_FATAL(m);
+		CU_ASSERT_EQUAL(
+			rte_pktmbuf_mtod_offset(m, struct rte_ipv4_hdr *, 14)->type_of_service,
+			table[i][2]);
+		CU_ASSERT_EQUAL(rte_raw_cksum(rte_pktmbuf_mtod_offset(m, void *, 14), 20), 0xffff);
+		rte_pktmbuf_free(m);
+	}
+	end();
+}
+
+static void other_messages_go_up(void)
+{
+	struct rte_mbuf *m = rig_seal(NULL, RIG_INDEX, 0, false);
+
+	begin(ST_KEY_RESPONDER);
+	rte_pktmbuf_mtod(m, uint8_t *)[28] = 1;
+	rig_fix_udp4(m, 0);
+	receive(m);
+	m = rig_take_one(RIG_DEV_WAN_TAP);
+	CU_ASSERT_PTR_NOT_NULL(m);
+	rte_pktmbuf_free(m);
+	m = rig_seal(NULL, RIG_INDEX, 0, false);
+	rte_pktmbuf_mtod(m, uint8_t *)[29] = 1; // 04 01 00 00 is not the LE32 4
+	rig_fix_udp4(m, 0);
+	receive(m);
+	m = rig_take_one(RIG_DEV_WAN_TAP);
+	CU_ASSERT_PTR_NOT_NULL(m);
+	rte_pktmbuf_free(m);
+	CU_ASSERT_EQUAL(rig_drops_all(), 0);
+	end();
+}
+
+static void bad_datagrams_are_dropped_by_name(void)
+{
+	struct rte_mbuf *m;
+
+	begin(ST_KEY_RESPONDER);
+	receive(rig_seal(NULL, RIG_INDEX + 1, 0, false));
+	CU_ASSERT_EQUAL(rig_drops(ST_DROP_wg_no_session), 1);
+	m = rig_seal(NULL, RIG_INDEX, 0, false);
+	rte_pktmbuf_mtod(m, uint8_t *)[50] ^= 1; // no new checksum
+	receive(m);
+	CU_ASSERT_EQUAL(rig_drops(ST_DROP_udp_bad_checksum), 1);
+	m = rig_seal(NULL, RIG_INDEX, 0, false);
+	rte_pktmbuf_mtod_offset(m, struct rte_udp_hdr *, 20)->dgram_len = htons(200);
+	receive(m);
+	m = rig_seal(NULL, RIG_INDEX, 0, false);
+	rte_pktmbuf_mtod_offset(m, struct rte_udp_hdr *, 20)->dgram_len = htons(7);
+	receive(m);
+	CU_ASSERT_EQUAL(rig_drops(ST_DROP_udp_bad_length), 2);
+	m = rig_seal(NULL, RIG_INDEX, 0, false);
+	rte_pktmbuf_mtod_offset(m, struct rte_udp_hdr *, 20)->dgram_len = htons(8 + 31);
+	receive(m);
+	CU_ASSERT_EQUAL(rig_drops(ST_DROP_wg_malformed), 1);
+	atomic_load(&rig.peer->slots[ST_SLOT_NEXT])->expiry = 1;
+	receive(rig_seal(NULL, RIG_INDEX, 0, false));
+	CU_ASSERT_EQUAL(rig_drops(ST_DROP_wg_expired), 1);
+	CU_ASSERT_EQUAL(rig_drops_all(), 6);
+	end();
+}
+
+static void an_initiator_asks_for_a_new_key_while_it_only_receives(void)
+{
+	struct lcore_event ev;
+	struct keypair *kp;
+
+	begin(ST_KEY_INITIATOR);
+	kp = atomic_load(&rig.peer->slots[ST_SLOT_CURRENT]);
+	receive(rig_seal(NULL, RIG_INDEX, counter++, false));
+	CU_ASSERT(!rig_event(ST_EV_REKEY_DUE, NULL));
+	kp->rekey_rx_at = rte_rdtsc();
+	receive(rig_seal(NULL, RIG_INDEX, counter++, false));
+	CU_ASSERT(rig_event(ST_EV_REKEY_DUE, &ev) && ev.index == RIG_INDEX);
+	receive(rig_seal(NULL, RIG_INDEX, counter++, false));
+	CU_ASSERT(!rig_event(ST_EV_REKEY_DUE, NULL));
+	end();
+}
+
+static void garbage_leaves_the_pool_full(void)
+{
+	begin(ST_KEY_RESPONDER);
+	srand(1);
+	for (int i = 0; i < 20000; i++) {
+		struct rte_mbuf *m = rig_seal(i & 1 ? NULL : inner4(60), RIG_INDEX, (uint64_t)i, i & 2);
+		uint8_t *b = rte_pktmbuf_mtod(m, uint8_t *);
+
+		for (int k = rand() % 3; k >= 0; k--)
+			b[(unsigned int)rand() % m->pkt_len] ^= (uint8_t)(1U << (rand() % 8));
+		if (rand() % 4 == 0)
+			rte_pktmbuf_trim(m, (uint16_t)((unsigned int)rand() % m->pkt_len));
+		if (m->pkt_len == 0)
+			rte_pktmbuf_append(m, 1);
+		rig_ether(m, RIG_WAN);
+		rig_rx((uint16_t)(rand() & 1), RIG_WAN, m);
+		if (i % 64 == 63)
+			rig_reset();
+	}
+	end();
+}
+
+int main(void)
+{
+	static const struct rig_test tests[] = {
+		{"data of the peer reaches the LAN", data_of_the_peer_reaches_the_lan},
+		{"IPv6 inside IPv6 reaches the LAN", ipv6_inside_ipv6_reaches_the_lan},
+		{"a counter is taken once", a_counter_is_taken_once},
+		{"nothing changes before the tag verifies", nothing_changes_before_the_tag_verifies},
+		{"keepalives are counted and end", keepalives_are_counted_and_end},
+		{"roaming is reported once per change", roaming_is_reported_once_per_change},
+		{"bad inner packets are dropped by name", bad_inner_packets_are_dropped_by_name},
+		{"ECN is decapsulated", ecn_is_decapsulated},
+		{"other messages go up", other_messages_go_up},
+		{"bad datagrams are dropped by name", bad_datagrams_are_dropped_by_name},
+		{"an initiator asks for a new key while it only receives",
+			an_initiator_asks_for_a_new_key_while_it_only_receives},
+		{"garbage leaves the pool full", garbage_leaves_the_pool_full},
+	};
+
+	return rig_main("wg_accept", tests, RTE_DIM(tests));
+}
