@@ -28,6 +28,7 @@
 struct rig rig;
 static uint64_t base[LCORE_MAX][ST_DROP_COUNT];
 static struct lcore_plan *plans[2];
+static uint64_t skipped;
 
 static struct st_addr v4(uint32_t a)
 {
@@ -53,7 +54,7 @@ static void must(int rc, const char *what)
 	exit(2);
 }
 
-static struct iface *iface_new(uint16_t id, bool wg, uint16_t eth, uint16_t host, uint16_t mtu)
+static struct iface *make_iface(uint16_t id, bool wg, uint16_t eth, uint16_t host, uint16_t mtu)
 {
 	struct iface *i = calloc(1, sizeof(*i));
 
@@ -69,9 +70,9 @@ static struct iface *iface_new(uint16_t id, bool wg, uint16_t eth, uint16_t host
 
 static void add_ifaces(void)
 {
-	struct iface *lan = iface_new(RIG_LAN, false, RIG_DEV_LAN, RIG_DEV_LAN_TAP, 1500);
-	struct iface *wan = iface_new(RIG_WAN, false, RIG_DEV_WAN, RIG_DEV_WAN_TAP, 1500);
-	struct iface *wg = iface_new(RIG_WG, true, NO_ETH_PORT, RIG_DEV_TUN, 1420);
+	struct iface *lan = make_iface(RIG_LAN, false, RIG_DEV_LAN, RIG_DEV_LAN_TAP, 1500);
+	struct iface *wan = make_iface(RIG_WAN, false, RIG_DEV_WAN, RIG_DEV_WAN_TAP, 1500);
+	struct iface *wg = make_iface(RIG_WG, true, NO_ETH_PORT, RIG_DEV_TUN, 1420);
 
 	lan->addr4 = v4(RIG_LAN_V4);
 	lan->addr6 = v6("fd01::1");
@@ -415,9 +416,14 @@ void rig_rx_host(uint16_t lcore, uint16_t if_id, struct rte_mbuf *m)
 	push(lcore, if_id, m, PACKET_F_FROM_HOST);
 }
 
+void rig_skip(unsigned int seconds)
+{
+	skipped += seconds * rte_get_tsc_hz();
+}
+
 void rig_pass(uint16_t lcore)
 {
-	lcores.lc[lcore]->now = rte_rdtsc();
+	lcores.lc[lcore]->now = rte_rdtsc() + skipped;
 	stages_run(lcores.lc[lcore]);
 }
 
@@ -524,4 +530,9 @@ bool api_server_trace(int client, const struct st_ev_trace *ev)
 	rig_trace = *ev;
 	rig_traces++;
 	return true;
+}
+
+void api_server_event(
+	uint16_t event, const void *body, uint16_t body_len, const void *blob, uint16_t blob_len)
+{
 }

@@ -76,6 +76,7 @@ void rig_rx(uint16_t lcore, uint16_t if_id, struct rte_mbuf *m);
 void rig_rx_host(uint16_t lcore, uint16_t if_id, struct rte_mbuf *m);
 void rig_pass(uint16_t lcore);  // one pass now
 void rig_passes(unsigned int n); // of both lcores, with main's polling in between
+void rig_skip(unsigned int seconds); // lets the lcores' clock jump ahead, for good
 unsigned int rig_take(enum rig_device dev, struct rte_mbuf **m, unsigned int max);
 struct rte_mbuf *rig_take_one(enum rig_device dev); // NULL unless exactly one was sent
 uint64_t rig_drops(enum st_drop why);               // since the last call of rig_reset

@@ -307,6 +307,7 @@ static void garbage_leaves_the_pool_full(void)
 		if (i % 64 == 63)
 			rig_reset();
 	}
+	rig_skip(6); // what looked like a fragment, or waits for a neighbour
 	end();
 }
 
