@@ -68,29 +68,37 @@ static struct iface *make_iface(uint16_t id, bool wg, uint16_t eth, uint16_t hos
 	return i;
 }
 
+static void add_addr(uint16_t if_id, struct st_addr a)
+{
+	struct st_ifaddr i = {.key = {.if_id = if_id, .addr = a}, .plen = 128};
+
+	must(ifaddr_set(&i, NULL), "address");
+}
+
 static void add_ifaces(void)
 {
 	struct iface *lan = make_iface(RIG_LAN, false, RIG_DEV_LAN, RIG_DEV_LAN_TAP, 1500);
 	struct iface *wan = make_iface(RIG_WAN, false, RIG_DEV_WAN, RIG_DEV_WAN_TAP, 1500);
 	struct iface *wg = make_iface(RIG_WG, true, NO_ETH_PORT, RIG_DEV_TUN, 1420);
 
-	lan->addr4 = v4(RIG_LAN_V4);
-	lan->addr6 = v6("fd01::1");
-	wan->addr4 = v4(RIG_WAN_V4);
-	wan->addr6 = v6("2001:db8:2::1");
-	wg->addr4 = v4(0x0a630001);
-	wg->addr6 = v6("fd63::1");
 	wg->mss_clamp = true;
 	wg->listen_port_be = htons(RIG_PORT);
 	wg->allowed_ips = lpm_new();
 	iface_publish(RIG_LAN, lan);
 	iface_publish(RIG_WAN, wan);
 	iface_publish(RIG_WG, wg);
+	add_addr(RIG_LAN, v4(RIG_LAN_V4));
+	add_addr(RIG_LAN, v6("fd01::1"));
+	add_addr(RIG_WAN, v4(RIG_WAN_V4));
+	add_addr(RIG_WAN, v6("2001:db8:2::1"));
+	add_addr(RIG_WG, v4(0x0a630001));
+	add_addr(RIG_WG, v6("fd63::1"));
 }
 
 static void add_route(struct st_addr a, uint8_t plen, uint8_t action, uint32_t if_id)
 {
-	struct st_route r = {.key = {.table = 254, .dst = {.addr = a, .plen = plen}}, .action = action};
+	struct st_route r = {
+		.key = {.table = 254, .dst = {.addr = a, .plen = plen}}, .action = action};
 
 	if (if_id != 0 || action == ST_ROUTE_UNICAST) {
 		r.nb_nexthops = 1;
@@ -119,8 +127,8 @@ static void add_routes(void)
 	add_route(v4(0x0a0b0000), 96 + 16, ST_ROUTE_BLACKHOLE, 0);
 	add_route(v4(0x0a0c0000), 96 + 16, ST_ROUTE_PROHIBIT, 0);
 	add_route(v4(0x0a0d0000), 96 + 16, ST_ROUTE_UNREACHABLE, 0);
-	add_route(v4(0x0a0e0000), 96 + 16, ST_ROUTE_UNICAST, 0); // a device that is not ours
-	add_route(v4(0x0a0f0000), 96 + 16, ST_ROUTE_UNICAST, 99); // gone
+	add_route(v4(0x0a0e0000), 96 + 16, ST_ROUTE_UNICAST, 0);       // a device that is not ours
+	add_route(v4(0x0a0f0000), 96 + 16, ST_ROUTE_UNICAST, 99);      // gone
 	add_route(v4(0xcb007100), 96 + 24, ST_ROUTE_UNICAST, RIG_WAN); // neighbours unknown
 	add_route(v6("fd01::"), 64, ST_ROUTE_UNICAST, RIG_LAN);
 	add_route(v6("fd09::"), 16, ST_ROUTE_UNICAST, RIG_WG);
@@ -159,8 +167,8 @@ static void start_devices(void)
 			plans[i]->tx[d] = (struct lcore_txq){TXQ_NONE, (uint16_t)i};
 		for (int d = 0; d < RIG_DEVS; d++)
 			plans[i]->tx[d] = i == (d == RIG_DEV_WAN)
-				? (struct lcore_txq){0, (uint16_t)i}
-				: (struct lcore_txq){TXQ_NONE, (uint16_t)!i};
+						  ? (struct lcore_txq){0, (uint16_t)i}
+						  : (struct lcore_txq){TXQ_NONE, (uint16_t)!i};
 		atomic_store(&lcores.lc[i]->plan, plans[i]);
 	}
 }
@@ -173,8 +181,8 @@ int rig_init(const char *aead)
 
 	must(rte_eal_init(RTE_DIM(argv) - 1, argv), "eal");
 	rig.pool_size = POOL;
-	rig.pool = rte_pktmbuf_pool_create("rig", POOL, 0, PACKET_PRIV_SIZE,
-		RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
+	rig.pool = rte_pktmbuf_pool_create(
+		"rig", POOL, 0, PACKET_PRIV_SIZE, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
 	if (rig.pool == NULL)
 		return -ENOMEM;
 	must(lcores_init(aead, 0, rig.pool), "lcores");
@@ -325,9 +333,9 @@ struct rte_mbuf *rig_seal(struct rte_mbuf *inner, uint32_t index, uint64_t count
 {
 	uint32_t plain = inner != NULL ? RTE_ALIGN_CEIL(inner->pkt_len, 16) : 0;
 	uint32_t head = ipv6 ? 48 : 28;
-	struct rte_mbuf *m = ipv6
-		? rig_udp6("2001:db8:9::9", "2001:db8:2::1", RIG_PORT, head + 32 + plain)
-		: rig_udp4(RIG_PEER_V4, RIG_WAN_V4, RIG_PEER_PORT, RIG_PORT, head + 32 + plain);
+	struct rte_mbuf *m =
+		ipv6 ? rig_udp6("2001:db8:9::9", "2001:db8:2::1", RIG_PORT, head + 32 + plain)
+		     : rig_udp4(RIG_PEER_V4, RIG_WAN_V4, RIG_PEER_PORT, RIG_PORT, head + 32 + plain);
 	uint8_t *d = rte_pktmbuf_mtod_offset(m, uint8_t *, head);
 	struct aead_seg seg = {.data = d + 16, .len = plain};
 	struct aead_op op = {.key = rig.from_peer,
@@ -365,10 +373,7 @@ bool rig_open(struct rte_mbuf *m, uint64_t *ret_counter)
 	uint8_t *d = rte_pktmbuf_mtod_offset(m, uint8_t *, head);
 	uint32_t remote = RIG_REMOTE;
 	struct aead_seg seg = {.data = d + 16, .len = m->pkt_len - head - 32};
-	struct aead_op op = {.key = rig.to_peer,
-		.nb_segs = 1,
-		.segs = &seg,
-		.tag = d + 16 + seg.len};
+	struct aead_op op = {.key = rig.to_peer, .nb_segs = 1, .segs = &seg, .tag = d + 16 + seg.len};
 	void *ctx = reference()->ctx_new();
 
 	CU_ASSERT(d[0] == 4 && d[1] == 0 && d[2] == 0 && d[3] == 0);

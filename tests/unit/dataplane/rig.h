@@ -19,19 +19,19 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define RIG_LAN  1
-#define RIG_WAN  2
-#define RIG_WG   3
-#define RIG_PEER 7
-#define RIG_PORT 51820
+#define RIG_LAN       1
+#define RIG_WAN       2
+#define RIG_WG        3
+#define RIG_PEER      7
+#define RIG_PORT      51820
 #define RIG_PEER_PORT 4500
-#define RIG_WAN_V4  0xc0000201 // 192.0.2.1
-#define RIG_PEER_V4 0xc6336409 // 198.51.100.9
-#define RIG_LAN_V4  0x0a000001 // 10.0.0.1
-#define RIG_LAN_HOST 0x0a000005
-#define RIG_FAR_HOST 0x0a090005 // 10.9.0.5, behind the peer
-#define RIG_INDEX  0x11223344 // ours
-#define RIG_REMOTE 0x55667788 // the peer's
+#define RIG_WAN_V4    0xc0000201 // 192.0.2.1
+#define RIG_PEER_V4   0xc6336409 // 198.51.100.9
+#define RIG_LAN_V4    0x0a000001 // 10.0.0.1
+#define RIG_LAN_HOST  0x0a000005
+#define RIG_FAR_HOST  0x0a090005 // 10.9.0.5, behind the peer
+#define RIG_INDEX     0x11223344 // ours
+#define RIG_REMOTE    0x55667788 // the peer's
 
 enum rig_device { // DPDK ports
 	RIG_DEV_LAN,
@@ -69,20 +69,20 @@ struct rte_mbuf *rig_seal(struct rte_mbuf *inner, uint32_t index, uint64_t count
 bool rig_open(struct rte_mbuf *m, uint64_t *ret_counter);
 void rig_fix_ipv4(struct rte_mbuf *m, uint32_t off); // header checksum
 void rig_fix_udp4(struct rte_mbuf *m, uint32_t off);
-void rig_ether(struct rte_mbuf *m, uint16_t if_id);  // frame for our MAC of that interface
+void rig_ether(struct rte_mbuf *m, uint16_t if_id); // frame for our MAC of that interface
 
 // As received on if_id by lcore id.
 void rig_rx(uint16_t lcore, uint16_t if_id, struct rte_mbuf *m);
 void rig_rx_host(uint16_t lcore, uint16_t if_id, struct rte_mbuf *m);
-void rig_pass(uint16_t lcore);  // one pass now
-void rig_passes(unsigned int n); // of both lcores, with main's polling in between
+void rig_pass(uint16_t lcore);       // one pass now
+void rig_passes(unsigned int n);     // of both lcores, with main's polling in between
 void rig_skip(unsigned int seconds); // lets the lcores' clock jump ahead, for good
 unsigned int rig_take(enum rig_device dev, struct rte_mbuf **m, unsigned int max);
 struct rte_mbuf *rig_take_one(enum rig_device dev); // NULL unless exactly one was sent
 uint64_t rig_drops(enum st_drop why);               // since the last call of rig_reset
 uint64_t rig_drops_all(void);
 bool rig_event(uint32_t event, struct lcore_event *ret); // next of this kind from any lcore
-void rig_reset(void); // counters, events and devices emptied
+void rig_reset(void);                                    // counters, events and devices emptied
 bool rig_pool_full(void);
 
 struct rig_test {

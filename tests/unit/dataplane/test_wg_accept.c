@@ -4,8 +4,9 @@
 #include "rig.h"
 #include "stages/header.h"
 
-#include <arpa/inet.h>
 #include <rte_cycles.h>
+
+#include <arpa/inet.h>
 #include <stdlib.h>
 
 static uint64_t counter;
@@ -211,8 +212,7 @@ static void ecn_is_decapsulated(void)
 		receive(m);
 		m = rig_take_one(RIG_DEV_LAN);
 		CU_ASSERT_PTR_NOT_NULL_FATAL(m);
-		CU_ASSERT_EQUAL(
-			rte_pktmbuf_mtod_offset(m, struct rte_ipv4_hdr *, 14)->type_of_service,
+		CU_ASSERT_EQUAL(rte_pktmbuf_mtod_offset(m, struct rte_ipv4_hdr *, 14)->type_of_service,
 			table[i][2]);
 		CU_ASSERT_EQUAL(rte_raw_cksum(rte_pktmbuf_mtod_offset(m, void *, 14), 20), 0xffff);
 		rte_pktmbuf_free(m);
@@ -293,7 +293,8 @@ static void garbage_leaves_the_pool_full(void)
 	begin(ST_KEY_RESPONDER);
 	srand(1);
 	for (int i = 0; i < 20000; i++) {
-		struct rte_mbuf *m = rig_seal(i & 1 ? NULL : inner4(60), RIG_INDEX, (uint64_t)i, i & 2);
+		struct rte_mbuf *m =
+			rig_seal(i & 1 ? NULL : inner4(60), RIG_INDEX, (uint64_t)i, i & 2);
 		uint8_t *b = rte_pktmbuf_mtod(m, uint8_t *);
 
 		for (int k = rand() % 3; k >= 0; k--)

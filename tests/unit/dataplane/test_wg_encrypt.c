@@ -4,9 +4,10 @@
 #include "rig.h"
 #include "stages/header.h"
 
-#include <arpa/inet.h>
 #include <rte_cycles.h>
 #include <rte_tcp.h>
+
+#include <arpa/inet.h>
 
 static struct rte_mbuf *to_far(uint32_t len)
 {
@@ -75,8 +76,9 @@ static void lan_packets_go_out_sealed(void)
 			CU_ASSERT_EQUAL(m->pkt_len, 14 + head + 32 + padded);
 			h = rte_pktmbuf_mtod_offset(m, struct rte_ipv4_hdr *, 14);
 			if (ipv6) {
-				CU_ASSERT_EQUAL(rte_ipv6_udptcp_cksum_verify(
-							(void *)h, (uint8_t *)h + 40), 0);
+				CU_ASSERT_EQUAL(
+					rte_ipv6_udptcp_cksum_verify((void *)h, (uint8_t *)h + 40),
+					0);
 			} else {
 				CU_ASSERT_EQUAL(rte_raw_cksum(h, 20), 0xffff);
 				CU_ASSERT_EQUAL(rte_ipv4_udptcp_cksum_verify(h, h + 1), 0);
@@ -110,8 +112,7 @@ static void ecn_is_encapsulated(void)
 		send_lan(m);
 		m = rig_take_one(RIG_DEV_WAN);
 		CU_ASSERT_PTR_NOT_NULL_FATAL(m);
-		CU_ASSERT_EQUAL(
-			rte_pktmbuf_mtod_offset(m, struct rte_ipv4_hdr *, 14)->type_of_service,
+		CU_ASSERT_EQUAL(rte_pktmbuf_mtod_offset(m, struct rte_ipv4_hdr *, 14)->type_of_service,
 			table[i][1]);
 		CU_ASSERT_EQUAL(rte_raw_cksum(rte_pktmbuf_mtod_offset(m, void *, 14), 20), 0xffff);
 		rte_pktmbuf_free(m);
