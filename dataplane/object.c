@@ -285,6 +285,14 @@ void objects_fini(void)
 	memset(&store, 0, sizeof(store));
 }
 
+void object_clear(uint16_t kind)
+{
+	struct kind_state *ks = state_find(kind);
+
+	while (ks != NULL && ks->tail != NULL)
+		remove_object(ks, ks->tail);
+}
+
 static struct object *object_new(const struct kind_state *ks, const void *body, const void *blob,
 	uint16_t blob_len, uint32_t expiry_ms)
 {

@@ -29,6 +29,7 @@ extern const struct object_kind object_kinds[]; // ends with kind 0; in object_k
 
 int objects_init(void);
 void objects_fini(void); // deletes every object, later kinds first
+void object_clear(uint16_t kind); // deletes every object of a kind
 int object_set(uint16_t kind, const void *body, uint16_t body_len, const void *blob, uint16_t blob_len,
 	uint32_t expiry_ms);
 int object_del(uint16_t kind, const void *key, uint16_t key_len);
