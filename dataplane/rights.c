@@ -15,54 +15,68 @@
 #include "log.h"
 #include "options.h"
 
+#include <rte_common.h>
+
 #include <cap-ng.h>
 #include <errno.h>
+#include <stdbool.h>
+#include <stdint.h>
 #include <string.h>
 #include <sys/prctl.h>
 
-static void capabilities_choose(const struct options *o)
+static const unsigned int wanted[] = {
+	CAP_NET_ADMIN,
+	CAP_NET_RAW,
+	CAP_BPF,
+	CAP_IPC_LOCK,
+	CAP_SYS_RESOURCE,
+};
+static const unsigned int wanted_pci[] = {
+	CAP_SYS_ADMIN,
+	CAP_SYS_RAWIO,
+};
+
+static uint32_t held(const unsigned int *caps, unsigned int n)
 {
-	capng_clear(CAPNG_SELECT_BOTH);
-	capng_updatev(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED, CAP_NET_ADMIN, CAP_NET_RAW,
-		CAP_BPF, CAP_IPC_LOCK, CAP_SYS_RESOURCE, -1);
-	if (o->nb_pci > 0)
-		capng_updatev(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED, CAP_SYS_ADMIN,
-			CAP_SYS_RAWIO, -1);
+	uint32_t mask = 0;
+
+	for (unsigned int i = 0; i < n; i++)
+		if (capng_have_capability(CAPNG_PERMITTED, caps[i]))
+			mask |= 1u << i;
+	return mask;
 }
 
-// A process that was started with less keeps what it has of these.
-static void capabilities_limit(void)
+static void keep(const unsigned int *caps, unsigned int n, uint32_t mask)
 {
-	static const unsigned int all[] = {CAP_NET_ADMIN, CAP_NET_RAW, CAP_BPF, CAP_IPC_LOCK,
-		CAP_SYS_RESOURCE, CAP_SYS_ADMIN, CAP_SYS_RAWIO};
-	unsigned int held = 0;
+	for (unsigned int i = 0; i < n; i++)
+		if ((mask & 1u << i) != 0)
+			capng_update(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED, caps[i]);
+}
 
-	capng_get_caps_process();
-	for (unsigned int i = 0; i < sizeof(all) / sizeof(all[0]); i++)
-		if (capng_have_capability(CAPNG_PERMITTED, all[i]))
-			held |= 1u << i;
+// What is wanted and held: a container may give less, and then the ports that need it say so.
+static void capabilities_choose(const struct options *o)
+{
+	uint32_t base = held(wanted, RTE_DIM(wanted)), pci = held(wanted_pci, RTE_DIM(wanted_pci));
+
 	capng_clear(CAPNG_SELECT_BOTH);
-	for (unsigned int i = 0; i < sizeof(all) / sizeof(all[0]); i++)
-		if ((held & 1u << i) != 0)
-			capng_update(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED, all[i]);
+	keep(wanted, RTE_DIM(wanted), base);
+	if (o->nb_pci > 0)
+		keep(wanted_pci, RTE_DIM(wanted_pci), pci);
 }
 
 int rights_drop(const struct options *o)
 {
+	bool bounds;
 	int rc;
 
-	if (o->user != NULL) {
-		capabilities_choose(o);
-		rc = capng_change_id(
-			(int)o->uid, (int)o->user_gid, CAPNG_DROP_SUPP_GRP | CAPNG_CLEAR_BOUNDING);
-	} else if (capng_get_caps_process() == 0 &&
-		   capng_have_capability(CAPNG_EFFECTIVE, CAP_SETPCAP)) {
-		capabilities_choose(o);
-		rc = capng_apply(CAPNG_SELECT_BOTH);
-	} else {
-		capabilities_limit();
-		rc = capng_apply(CAPNG_SELECT_CAPS);
-	}
+	capng_get_caps_process();
+	bounds = capng_have_capability(CAPNG_EFFECTIVE, CAP_SETPCAP);
+	capabilities_choose(o);
+	if (o->user != NULL)
+		rc = capng_change_id((int)o->uid, (int)o->user_gid,
+			CAPNG_DROP_SUPP_GRP | (bounds ? CAPNG_CLEAR_BOUNDING : 0));
+	else
+		rc = capng_apply(bounds ? CAPNG_SELECT_BOTH : CAPNG_SELECT_CAPS);
 	if (rc != 0) {
 		log_error("main: cannot drop capabilities code=%d", rc);
 		return -EPERM;
