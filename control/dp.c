@@ -12,6 +12,7 @@
 // the store, and `queue` (changes made behind the walk, keys), which keeps the order of the calls.
 #include "dp.h"
 
+#include "dp_items.h"
 #include "dp_link.h"
 #include "dp_out.h"
 #include "dp_store.h"
@@ -40,11 +41,6 @@ struct request {
 	void *item_arg;
 };
 
-struct saved_item {
-	struct dp_item item;
-	uint8_t *data;
-};
-
 struct late {
 	struct dp_waiter waiter;
 	int status;
@@ -70,7 +66,7 @@ struct dp {
 	struct dp_object *walk_next;
 	// recovery
 	unsigned int dumps_left;
-	GPtrArray *items; // of struct saved_item
+	GPtrArray *items; // dp_items
 	uint64_t events_missed;
 	// completions that must not be called from inside a call
 	GArray *late;
@@ -330,16 +326,6 @@ static void on_writable(void *arg)
 
 // ---- recovery --------------------------------------------------------------------------------------
 
-static void saved_item_free(void *p)
-{
-	struct saved_item *s = p;
-
-	if (s->item.fd >= 0)
-		close(s->item.fd);
-	g_free(s->data);
-	g_free(s);
-}
-
 static void start_recovery(struct dp *dp)
 {
 	dp->state = RECOVERING;
@@ -354,39 +340,14 @@ static void start_recovery(struct dp *dp)
 	}
 }
 
-static void save_item(
-	struct dp *dp, const struct st_msg *m, const void *body, const void *blob, int fd)
-{
-	struct saved_item *s = g_new0(struct saved_item, 1);
-
-	s->data = g_malloc((gsize)m->body_len + m->blob_len + 1);
-	memcpy(s->data, body, m->body_len);
-	memcpy(s->data + m->body_len, blob, m->blob_len);
-	s->item = (struct dp_item){.kind = m->kind,
-		.body = s->data,
-		.body_len = m->body_len,
-		.blob = s->data + m->body_len,
-		.blob_len = m->blob_len,
-		.expiry_ms = m->expiry_ms,
-		.fd = fd};
-	g_ptr_array_add(dp->items, s);
-}
-
 // Nothing is handed out before all dumps are complete, so a connection lost halfway leaves no half state.
 static void finish_recovery(struct dp *dp)
 {
 	GPtrArray *items = dp->items;
 
-	dp->items = g_ptr_array_new_with_free_func(saved_item_free);
+	dp->items = dp_items_new();
 	dp->recovered = true;
-	for (unsigned int i = 0; i < items->len; i++) {
-		struct saved_item *s = items->pdata[i];
-		struct dp_item item = s->item;
-
-		s->item.fd = -1; // the receiver's
-		dp->ops->item(&item, dp->arg);
-	}
-	g_ptr_array_free(items, TRUE);
+	dp_items_give(items, dp->ops->item, dp->arg);
 	dp->ops->recovered(dp->arg);
 	if (dp->events_missed) {
 		struct st_ev_overrun ev = {.lost = dp->events_missed};
@@ -461,7 +422,7 @@ static void take_item(
 		return;
 	}
 	if (r->recovery) {
-		save_item(dp, m, body, blob, fd);
+		dp_items_add(dp->items, m, body, blob, fd);
 		return;
 	}
 	if (fd >= 0)
@@ -574,7 +535,7 @@ struct dp *dp_new(const char *socket_path, const struct dp_ops *ops, void *arg)
 	dp->arg = arg;
 	dp->store = dp_store_new();
 	dp->requests = g_hash_table_new_full(g_direct_hash, g_direct_equal, NULL, request_free);
-	dp->items = g_ptr_array_new_with_free_func(saved_item_free);
+	dp->items = dp_items_new();
 	dp->late = g_array_new(FALSE, FALSE, sizeof(struct late));
 	g_queue_init(&dp->direct);
 	g_queue_init(&dp->queue);
@@ -650,9 +611,8 @@ static void remove_object(struct dp *dp, struct dp_object *o)
 	bool unsent = dp->state == RECOVERING || (dp->walking && o->sync != dp->sync);
 	struct dp_out *del = NULL;
 
-	if (dp->state != AWAY && !unsent) {
+	if (dp->state != AWAY && !unsent)
 		del = del_new(dp, o->kind, o->data, o->key_len);
-	}
 	waiters_later(dp, o->waiters, -ECANCELED);
 	o->waiters = NULL;
 	if (dp->walk_next == o)

@@ -5,8 +5,6 @@
 
 #include <errno.h>
 #include <getopt.h>
-#include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,40 +12,6 @@
 #include <unistd.h>
 
 #define OPTIONS_MAX 32
-
-static volatile sig_atomic_t stopped;
-
-static void on_signal(int sig)
-{
-	stopped = 1;
-}
-
-bool ctl_stopped(void)
-{
-	return stopped;
-}
-
-void ctl_catch_signals(void)
-{
-	// Without SA_RESTART, so that a blocked read ends and the verb can say good-bye.
-	struct sigaction sa = {.sa_handler = on_signal};
-
-	sigaction(SIGINT, &sa, NULL);
-	sigaction(SIGTERM, &sa, NULL);
-}
-
-int ctl_error(int status, const char *format, ...)
-{
-	va_list ap;
-
-	fflush(stdout);
-	fputs("straitctl: ", stderr);
-	va_start(ap, format);
-	vfprintf(stderr, format, ap);
-	va_end(ap);
-	fputc('\n', stderr);
-	return status;
-}
 
 static void print_options(uint32_t bits, bool common)
 {
@@ -204,7 +168,7 @@ static int run_watched(const struct ctl *c, const struct ctl_verb *v, int argc, 
 	int status = CTL_OK;
 
 	ctl_catch_signals();
-	while (!stopped) {
+	while (!ctl_stopped()) {
 		struct timespec pause = {.tv_sec = c->watch};
 
 		if (tty)
@@ -214,7 +178,7 @@ static int run_watched(const struct ctl *c, const struct ctl_verb *v, int argc, 
 			return ctl_error(CTL_FAILED, "cannot write the output: %s", strerror(errno));
 		if (status == CTL_USAGE || status == CTL_FAILED)
 			break;
-		if (!stopped)
+		if (!ctl_stopped())
 			nanosleep(&pause, NULL); // a signal ends it
 		if (!tty && !c->json)
 			putchar('\n');
