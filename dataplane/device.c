@@ -260,6 +260,8 @@ static void filters_set(const struct device_want *want, struct device *d)
 			promiscuous = true;
 		d->mac = mac;
 	}
+	if (want->paired)
+		return; // the kernel's end of a tap is not ours to filter
 	if (rte_eth_allmulticast_enable(d->eth) != 0)
 		promiscuous = true;
 	if (promiscuous)
@@ -321,9 +323,18 @@ int device_attach(const struct device_want *want, struct device *ret)
 	return 0;
 }
 
+void device_quiet(struct device *d)
+{
+	if (rte_eth_promiscuous_get(d->eth) == 1)
+		(void)rte_eth_promiscuous_disable(d->eth);
+}
+
 void device_detach(struct device *d)
 {
-	int rc = rte_eth_dev_stop(d->eth);
+	int rc;
+
+	device_quiet(d);
+	rc = rte_eth_dev_stop(d->eth);
 
 	if (rc != 0 && rc != -ENODEV)
 		log_warning("port: device does not stop device=%s error=%s", d->name, strerror(-rc));

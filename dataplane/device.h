@@ -34,6 +34,7 @@ struct device {
 
 void device_init(struct rte_mempool *pool);
 int device_attach(const struct device_want *want, struct device *ret);
+void device_quiet(struct device *d);  // undoes what would stay on a raw interface
 void device_detach(struct device *d); // stops, closes and removes it
 int device_mtu_set(struct device *d, uint16_t mtu);
 // "net_af_packet,iface=x" and 3 give "net_af_packet3,iface=x"; anything else is copied. -ENAMETOOLONG.

@@ -352,8 +352,11 @@ void ports_poll(void)
 void ports_fini(void)
 {
 	for (unsigned int i = 1; i < ST_MAX_IFACES; i++)
-		if (pt.ports[i].used && guarded(&pt.ports[i].conf))
-			guard_remove(pt.ports[i].conf.guard_if);
+		if (pt.ports[i].used) {
+			device_quiet(&pt.ports[i].dev);
+			if (guarded(&pt.ports[i].conf))
+				guard_remove(pt.ports[i].conf.guard_if);
+		}
 }
 
 static void counts_sum(uint16_t if_id, struct st_stat_iface *ret)

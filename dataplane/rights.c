@@ -4,10 +4,11 @@
 //
 //	NET_ADMIN     tap and TUN, AF_XDP, nftables, promiscuous mode, /proc/sys/net
 //	NET_RAW       AF_PACKET, AF_XDP
-//	BPF           load AF_XDP's program
+//	BPF, PERFMON  load AF_XDP's program
 //	IPC_LOCK      VFIO's DMA memory, AF_XDP's packet memory, --mlock
 //	SYS_RESOURCE  raise the limit on locked memory for the same
-//	SYS_ADMIN, SYS_RAWIO  only with --pci: physical addresses where there is no IOMMU
+//	SYS_ADMIN     libxdp opens AF_XDP's program by its id; physical addresses where there is no IOMMU
+//	SYS_RAWIO     with --pci only: devices by ports and VFIO without an IOMMU
 //
 // Runs before EAL makes threads: capabilities are per thread and are inherited.
 #include "rights.h"
@@ -28,13 +29,12 @@ static const unsigned int wanted[] = {
 	CAP_NET_ADMIN,
 	CAP_NET_RAW,
 	CAP_BPF,
+	CAP_PERFMON,
+	CAP_SYS_ADMIN,
 	CAP_IPC_LOCK,
 	CAP_SYS_RESOURCE,
 };
-static const unsigned int wanted_pci[] = {
-	CAP_SYS_ADMIN,
-	CAP_SYS_RAWIO,
-};
+static const unsigned int wanted_pci[] = {CAP_SYS_RAWIO};
 
 static uint32_t held(const unsigned int *caps, unsigned int n)
 {
