@@ -1,0 +1,333 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// What enters: frames by destination and type, malformed IP, host devices, route's decisions, neighbours,
+// ports that are gone, traces.
+#include "rig.h"
+#include "stages/header.h"
+#include "tables/neigh.h"
+#include "trace.h"
+
+#include <rte_cycles.h>
+
+#include <arpa/inet.h>
+#include <errno.h>
+
+static struct rte_mbuf *frame(uint16_t if_id, struct rte_mbuf *m)
+{
+	rig_ether(m, if_id);
+	return m;
+}
+
+static void lan(struct rte_mbuf *m)
+{
+	rig_rx(0, RIG_LAN, frame(RIG_LAN, m));
+	rig_passes(3);
+}
+
+static struct rte_mbuf *to(uint32_t dst)
+{
+	return rig_udp4(RIG_LAN_HOST, dst, 1000, 2000, 100);
+}
+
+static void begin(void)
+{
+	rig_reset();
+}
+
+static void end(void)
+{
+	rig_reset();
+	rig_skip(6);
+	rig_reset();
+	CU_ASSERT(rig_pool_full());
+}
+
+static void expect_drop(enum st_drop why)
+{
+	CU_ASSERT_EQUAL(rig_drops(why), 1);
+	CU_ASSERT_EQUAL(rig_drops_all(), 1);
+	rig_reset();
+}
+
+static void expect_one(enum rig_device dev, uint32_t len)
+{
+	struct rte_mbuf *m = rig_take_one(dev);
+
+	CU_ASSERT_PTR_NOT_NULL(m);
+	CU_ASSERT_EQUAL(rig_drops_all(), 0);
+	if (m == NULL)
+		return;
+	CU_ASSERT_EQUAL(m->pkt_len, len);
+	rte_pktmbuf_free(m);
+}
+
+static void frames_are_sorted_by_destination_and_type(void)
+{
+	struct rte_mbuf *m;
+
+	begin();
+	m = frame(RIG_LAN, to(RIG_LAN_V4));
+	rte_pktmbuf_mtod(m, struct rte_ether_hdr *)->dst_addr.addr_bytes[5] ^= 0x40;
+	rig_rx(0, RIG_LAN, m);
+	rig_passes(2);
+	expect_drop(ST_DROP_rx_not_our_mac);
+	m = frame(RIG_LAN, to(0xffffffff));
+	memset(rte_pktmbuf_mtod(m, uint8_t *), 0xff, 6);
+	rig_rx(0, RIG_LAN, m);
+	rig_passes(2);
+	expect_one(RIG_DEV_LAN_TAP, 114);
+	m = frame(RIG_LAN, to(RIG_LAN_V4));
+	rte_pktmbuf_mtod(m, struct rte_ether_hdr *)->ether_type = htons(RTE_ETHER_TYPE_ARP);
+	rig_rx(0, RIG_LAN, m);
+	rig_passes(2);
+	expect_one(RIG_DEV_LAN_TAP, 114);
+	m = rte_pktmbuf_alloc(rig.pool);
+	rte_pktmbuf_append(m, 13);
+	rig_rx(0, RIG_LAN, m);
+	rig_passes(2);
+	expect_drop(ST_DROP_rx_short);
+	rig_rx(0, 77, frame(RIG_LAN, to(RIG_LAN_V4)));
+	rig_passes(2);
+	expect_drop(ST_DROP_rx_port_down);
+	end();
+}
+
+static void malformed_ip_is_dropped(void)
+{
+	static const struct {
+		uint8_t at, value;
+	} table[] = {{0, 0x55}, {0, 0x44}, {0, 0x4f}, {2, 0x7f}, {10, 0xaa}};
+
+	begin();
+	for (unsigned int i = 0; i < RTE_DIM(table); i++) {
+		struct rte_mbuf *m = to(RIG_LAN_V4);
+
+		rte_pktmbuf_mtod(m, uint8_t *)[table[i].at] = table[i].value;
+		lan(m);
+		// A first nibble of 5 names neither version, though the frame says IPv4.
+		expect_drop(ST_DROP_rx_bad_ip);
+	}
+	end();
+}
+
+static void ethernet_padding_is_cut_off(void)
+{
+	struct rte_mbuf *m = to(RIG_LAN_V4);
+
+	begin();
+	memset(rte_pktmbuf_append(m, 30), 0xee, 30);
+	lan(m);
+	expect_one(RIG_DEV_LAN_TAP, 114);
+	end();
+}
+
+static void the_box_gets_what_is_for_it(void)
+{
+	struct rte_mbuf *m;
+
+	begin();
+	lan(to(RIG_LAN_V4));
+	expect_one(RIG_DEV_LAN_TAP, 114);
+	m = to(RIG_LAN_V4);
+	rte_pktmbuf_mtod(m, struct rte_ipv4_hdr *)->time_to_live = 1; // not forwarded, so no matter
+	rig_fix_ipv4(m, 0);
+	lan(m);
+	expect_one(RIG_DEV_LAN_TAP, 114);
+	lan(to(0xe0000005)); // OSPF
+	expect_one(RIG_DEV_LAN_TAP, 114);
+	end();
+}
+
+static void taps_send_frames_as_they_are(void)
+{
+	begin();
+	rig_rx_host(0, RIG_LAN, frame(RIG_LAN, to(RIG_LAN_HOST)));
+	rig_passes(2);
+	expect_one(RIG_DEV_LAN, 114);
+	rig_rx_host(0, RIG_WAN, frame(RIG_WAN, to(RIG_LAN_HOST))); // the WAN's queue is lcore 1's
+	rig_passes(2);
+	expect_one(RIG_DEV_WAN, 114);
+	end();
+}
+
+static void expect_icmp(uint8_t type, uint8_t code)
+{
+	struct rte_mbuf *m = rig_take_one(RIG_DEV_LAN);
+	const uint8_t *icmp;
+
+	CU_ASSERT_PTR_NOT_NULL(m);
+	if (m == NULL)
+		return;
+	icmp = rte_pktmbuf_mtod_offset(m, uint8_t *, 34);
+	CU_ASSERT_EQUAL(icmp[0], type);
+	CU_ASSERT_EQUAL(icmp[1], code);
+	rte_pktmbuf_free(m);
+}
+
+static void routes_that_refuse_say_so(void)
+{
+	static const struct {
+		uint32_t dst;
+		enum st_drop why;
+		int type, code; // -1: silence
+	} table[] = {
+		{0x0a0b0001, ST_DROP_route_blackhole, -1, 0},
+		{0x0a0c0001, ST_DROP_route_prohibit, 3, 13},
+		{0x0a0d0001, ST_DROP_no_route, 3, 1},
+		{0x08080808, ST_DROP_no_route, 3, 0},
+		{0x0a0e0001, ST_DROP_no_route, 3, 0},
+		{0x0a0f0001, ST_DROP_iface_down, -1, 0},
+		{0x7f000001, ST_DROP_route_martian, -1, 0},
+	};
+
+	begin();
+	for (unsigned int i = 0; i < RTE_DIM(table); i++) {
+		lan(to(table[i].dst));
+		if (table[i].type >= 0)
+			expect_icmp((uint8_t)table[i].type, (uint8_t)table[i].code);
+		CU_ASSERT_PTR_NULL(rig_take_one(RIG_DEV_LAN));
+		expect_drop(table[i].why);
+	}
+	end();
+}
+
+static void hop_limits_end(void)
+{
+	struct rte_mbuf *m = to(0x0a090005);
+
+	begin();
+	rte_pktmbuf_mtod(m, struct rte_ipv4_hdr *)->time_to_live = 1;
+	rig_fix_ipv4(m, 0);
+	lan(m);
+	expect_icmp(11, 0);
+	expect_drop(ST_DROP_ttl_exceeded);
+	m = rig_udp6("fd01::5", "fd09::5", 9, 100);
+	rte_pktmbuf_mtod(m, struct rte_ipv6_hdr *)->hop_limits = 1;
+	lan(m);
+	m = rig_take_one(RIG_DEV_LAN);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(m);
+	CU_ASSERT_EQUAL(rte_pktmbuf_mtod(m, uint8_t *)[14 + 40], 3);
+	CU_ASSERT_EQUAL(rte_ipv6_udptcp_cksum_verify(rte_pktmbuf_mtod_offset(m, void *, 14),
+				rte_pktmbuf_mtod_offset(m, void *, 54)),
+		0);
+	rte_pktmbuf_free(m);
+	expect_drop(ST_DROP_ttl_exceeded);
+	end();
+}
+
+static void errors_about_errors_are_not_made(void)
+{
+	struct rte_mbuf *m = to(0x08080808);
+	struct rte_ipv4_hdr *h = rte_pktmbuf_mtod(m, struct rte_ipv4_hdr *);
+
+	begin();
+	h->next_proto_id = IPPROTO_ICMP;
+	((uint8_t *)(h + 1))[0] = 3;
+	rig_fix_ipv4(m, 0);
+	lan(m);
+	m = to(0x08080808);
+	rte_pktmbuf_mtod(m, struct rte_ipv4_hdr *)->fragment_offset = htons(100);
+	rig_fix_ipv4(m, 0);
+	lan(m);
+	CU_ASSERT_PTR_NULL(rig_take_one(RIG_DEV_LAN));
+	CU_ASSERT_EQUAL(rig_drops(ST_DROP_no_route), 2);
+	CU_ASSERT_EQUAL(rig_drops(ST_DROP_icmp_limited), 2);
+	end();
+}
+
+static void errors_are_limited(void)
+{
+	struct rte_mbuf *m[128];
+	unsigned int n;
+
+	begin();
+	rig_skip(2); // a full bucket
+	for (int i = 0; i < 100; i++)
+		rig_rx(0, RIG_LAN, frame(RIG_LAN, to(0x08080808)));
+	rig_passes(3);
+	n = rig_take(RIG_DEV_LAN, m, 128);
+	CU_ASSERT_EQUAL(n, 50);
+	rte_pktmbuf_free_bulk(m, n);
+	CU_ASSERT_EQUAL(rig_drops(ST_DROP_icmp_limited), 50);
+	CU_ASSERT_EQUAL(rig_drops(ST_DROP_no_route), 100);
+	end();
+}
+
+static void packets_wait_for_a_neighbour(void)
+{
+	struct st_neigh nb = {.key = {.if_id = RIG_WAN}, .mac = {2, 0, 0, 0, 9, 9}};
+	struct lcore_event ev;
+	struct rte_mbuf *m;
+
+	begin();
+	lan(to(0xcb007105));
+	CU_ASSERT(rig_event(ST_EV_NEIGH_NEEDED, &ev));
+	CU_ASSERT_EQUAL(ev.if_id, RIG_WAN);
+	CU_ASSERT_EQUAL(addr_to_ipv4(&ev.remote), htonl(0xcb007105));
+	lan(to(0xcb007105));
+	CU_ASSERT(!rig_event(ST_EV_NEIGH_NEEDED, NULL));
+	nb.key.addr = ev.remote;
+	CU_ASSERT_EQUAL(neigh_set(&nb, NULL), 0);
+	rig_passes(3);
+	for (int i = 0; i < 2; i++) {
+		CU_ASSERT_EQUAL_FATAL(rig_take(RIG_DEV_WAN, &m, 1), 1);
+		CU_ASSERT_EQUAL(memcmp(rte_pktmbuf_mtod(m, void *), nb.mac, 6), 0);
+		rte_pktmbuf_free(m);
+	}
+	rig_reset();
+	for (int i = 0; i < 70; i++)
+		lan(to(0xcb007106));
+	CU_ASSERT_EQUAL(rig_drops(ST_DROP_neigh_queue_full), 6);
+	rig_skip(2);
+	rig_passes(3);
+	CU_ASSERT_EQUAL(rig_drops(ST_DROP_neigh_unresolved), 64);
+	CU_ASSERT(rig_take(RIG_DEV_LAN, &m, 1) == 1); // host unreachable
+	rte_pktmbuf_free(m);
+	end();
+}
+
+static void a_trace_follows_a_packet(void)
+{
+	struct st_trace t = {.key = {.id = 5}, .if_id = RIG_LAN, .count = 1, .one_in = 1};
+	static const uint8_t way[] = {ST_STAGE_rx, ST_STAGE_classify, ST_STAGE_route, ST_STAGE_drop};
+
+	begin();
+	CU_ASSERT_EQUAL_FATAL(trace_init(), 0);
+	CU_ASSERT_EQUAL(trace_add(&t, 1), 0);
+	CU_ASSERT_EQUAL(trace_add(&t, 1), -EEXIST);
+	lan(to(0x0a0b0001));
+	lan(to(0x0a0b0001));
+	rig_traces = 0;
+	trace_poll();
+	CU_ASSERT_EQUAL(rig_traces, 1);
+	CU_ASSERT_EQUAL(rig_trace.id, 5);
+	CU_ASSERT_EQUAL(rig_trace.nb_hops, RTE_DIM(way));
+	for (unsigned int i = 0; i < RTE_DIM(way); i++)
+		CU_ASSERT_EQUAL(rig_trace.hops[i].stage, way[i]);
+	CU_ASSERT_EQUAL(rig_trace.hops[3].drop, ST_DROP_route_blackhole + 1);
+	CU_ASSERT_EQUAL(trace_remove(6, 1), -ENOENT);
+	CU_ASSERT_EQUAL(trace_remove(5, 1), 0);
+	CU_ASSERT_EQUAL(atomic_load(&trace_flags), 0);
+	trace_fini();
+	end();
+}
+
+int main(void)
+{
+	static const struct rig_test tests[] = {
+		{"frames are sorted by destination and type",
+			frames_are_sorted_by_destination_and_type},
+		{"malformed IP is dropped", malformed_ip_is_dropped},
+		{"Ethernet padding is cut off", ethernet_padding_is_cut_off},
+		{"the box gets what is for it", the_box_gets_what_is_for_it},
+		{"taps send frames as they are", taps_send_frames_as_they_are},
+		{"routes that refuse say so", routes_that_refuse_say_so},
+		{"hop limits end", hop_limits_end},
+		{"errors about errors are not made", errors_about_errors_are_not_made},
+		{"errors are limited", errors_are_limited},
+		{"packets wait for a neighbour", packets_wait_for_a_neighbour},
+		{"a trace follows a packet", a_trace_follows_a_packet},
+	};
+
+	return rig_main("rx", tests, RTE_DIM(tests));
+}
