@@ -94,7 +94,7 @@ static void many_small_fragments_keep_the_headers_readable(void)
 
 	begin();
 	n = cut(data(0, false), 20 + 24, f);
-	CU_ASSERT_EQUAL(n, 56);
+	CU_ASSERT_EQUAL(n, 57);
 	for (unsigned int i = 0; i < n; i++)
 		receive(0, f[i]);
 	expect_delivery(1314);
