@@ -6,6 +6,7 @@
 #include "guard.h"
 
 #include "log.h"
+#include "xdp.h"
 
 #include <nftables/libnftables.h>
 
@@ -121,6 +122,16 @@ static bool gro_switch_off(const char *ifname)
 	return ethtool_value(ifname, ETHTOOL_SGRO, &off) == 0;
 }
 
+// The program of an AF_XDP port that was killed, or has just been closed.
+static void xdp_clear(const char *ifname)
+{
+	unsigned int ifindex = if_nametoindex(ifname);
+	int rc = ifindex == 0 ? 0 : xdp_detach(ifindex);
+
+	if (rc < 0)
+		log_warning("guard: XDP program stays if=%s error=%s", ifname, strerror(-rc));
+}
+
 // ---- addresses ----
 
 static bool is_link_local6(const struct sockaddr *sa)
@@ -217,6 +228,8 @@ int guard_install(const char *ifname)
 		return rc;
 	table_name(ifname, table, sizeof(table));
 	known = notes_read(table, &notes);
+	if (known)
+		xdp_clear(ifname); // behind the drop that is still there
 	// The drop comes first: a moment without it would let the kernel forward.
 	rc = table_install(table, ifname, &notes);
 	if (rc < 0)
@@ -242,6 +255,7 @@ void guard_remove(const char *ifname)
 	table_name(ifname, table, sizeof(table));
 	if (!notes_read(table, &notes))
 		return;
+	xdp_clear(ifname);
 	if (notes.ipv6_was_on && sysctl_disable_ipv6(ifname, 0, &was) < 0)
 		log_warning("guard: cannot enable IPv6 again if=%s", ifname);
 	if (notes.gro_was_on && ethtool_value(ifname, ETHTOOL_SGRO, &on) < 0)
