@@ -207,6 +207,7 @@ int rig_init(const char *aead)
 
 void rig_fini(void)
 {
+	lcores_fini();
 	rte_eal_cleanup();
 }
 
@@ -523,6 +524,7 @@ int rig_main(const char *suite, const struct rig_test *tests, size_t n)
 	CU_basic_run_tests();
 	failures = CU_get_number_of_failures();
 	CU_cleanup_registry();
+	rig_fini();
 	return failures != 0;
 }
 
@@ -530,6 +532,7 @@ int rig_main(const char *suite, const struct rig_test *tests, size_t n)
 struct st_ev_trace rig_trace;
 unsigned int rig_traces;
 
+#ifndef RIG_WITH_CLIENTS // else the real ones are linked, without anybody connected
 bool api_server_trace(int client, const struct st_ev_trace *ev)
 {
 	rig_trace = *ev;
@@ -541,3 +544,4 @@ void api_server_event(
 	uint16_t event, const void *body, uint16_t body_len, const void *blob, uint16_t blob_len)
 {
 }
+#endif
