@@ -15,6 +15,8 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 	rig_key(RIG_INDEX, ST_KEY_INITIATOR);
 	rig_passes(4);
 	rig_reset();
+	// The clock jumps ahead often; without a key packets would wait, as they should.
+	atomic_load(&rig.peer->slots[ST_SLOT_CURRENT])->expiry = UINT64_MAX;
 	return 0;
 }
 
