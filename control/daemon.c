@@ -189,6 +189,7 @@ static void on_synced(void *arg)
 	struct daemon *d = arg;
 
 	g_message("straitd: data plane has the whole configuration");
+	ports_synced(d->ports);
 	wg_dp_synced(d->wg);
 }
 
@@ -196,7 +197,8 @@ static void on_disconnected(void *arg)
 {
 	struct daemon *d = arg;
 
-	// It died while we waited for its dump.
+	ports_away(d->ports);
+	// Or it died while we waited for its dump.
 	first_apply_or_fail(d);
 }
 

@@ -233,6 +233,32 @@ void ports_failed(struct ports *ps, uint32_t if_id)
 	retry_later(p);
 }
 
+void ports_away(struct ports *ps)
+{
+	GHashTableIter it;
+	void *v;
+
+	g_hash_table_iter_init(&it, ps->by_name);
+	while (g_hash_table_iter_next(&it, NULL, &v))
+		((struct port *)v)->installed = false;
+}
+
+// What the sync has sent had nobody to take the answers. Asking again costs nothing where it went well,
+// and finds what was refused.
+void ports_synced(struct ports *ps)
+{
+	GHashTableIter it;
+	void *v;
+
+	g_hash_table_iter_init(&it, ps->by_name);
+	while (g_hash_table_iter_next(&it, NULL, &v)) {
+		struct port *p = v;
+
+		if (!p->installed && !p->requests)
+			install(p);
+	}
+}
+
 void ports_status(const struct ports *ps, struct cJSON *into)
 {
 	cJSON *array = cJSON_AddArrayToObject(into, "ports");
