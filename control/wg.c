@@ -414,7 +414,7 @@ void wg_dp_recovered(struct wg *wg)
 	for (guint n = 0; n < wg->ifaces->len; n++)
 		adopt_iface(wg->ifaces->pdata[n]);
 	// Without a configuration so far, it is wg_apply that takes the rest.
-	if (wg->ifaces->len)
+	if (wg->applied)
 		recovery_end(wg);
 }
 
@@ -658,6 +658,7 @@ int wg_apply(struct wg *wg, const struct config *c, char **ret_error)
 {
 	int r = 0;
 
+	wg->applied = true;
 	timers_params_init(&wg->params, c->timer_scale > 0 ? c->timer_scale : 1);
 	for (guint n = wg->ifaces->len; n > 0; n--) {
 		struct wg_iface *i = wg->ifaces->pdata[n - 1];

@@ -91,6 +91,7 @@ struct wg {
 	struct wg_recovered *recovered; // what the data plane had, until the config has taken it
 	bool dp_seen;                   // connected at least once
 	bool recovery_done;             // and told what it had
+	bool applied;                   // a configuration was
 	bool dumping_stats;
 	uint64_t stats_at;
 };
