@@ -166,7 +166,8 @@ static bool client_run(struct uapi_client *c)
 			c->uapi->ops->get(c, c->uapi->arg);
 			break;
 		case UAPI_REPLY:
-			g_string_append_printf(c->output, "errno=%d\n\n", error);
+			// Negative, as the tools expect it.
+			g_string_append_printf(c->output, "errno=%d\n\n", -error);
 			if (!client_flush(c))
 				return false;
 			break;

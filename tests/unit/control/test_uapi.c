@@ -272,7 +272,7 @@ static void requests_are_answered_in_order_over_one_connection(void)
 	put(fd, "mark=6\n\nset=1\nbad\n\n");
 	CU_ASSERT_STRING_EQUAL(got(fd), "");
 	uapi_get_done(waiting, g_string_new("listen_port=1\n"));
-	CU_ASSERT_STRING_EQUAL(got(fd), "listen_port=1\nerrno=0\n\nerrno=0\n\nerrno=71\n\n");
+	CU_ASSERT_STRING_EQUAL(got(fd), "listen_port=1\nerrno=0\n\nerrno=0\n\nerrno=-71\n\n");
 	CU_ASSERT_STRING_EQUAL(done->str, "mark 5;mark 6;");
 	close(fd);
 	spin();
@@ -291,10 +291,10 @@ static void an_overlong_line_fails_its_request_and_no_other(void)
 	put(fd, big);
 	put(fd, "\nfwmark=1\n\nset=1\nfwmark=2\n\n");
 	g_string_truncate(done, 0);
-	CU_ASSERT_STRING_EQUAL(got(fd), "errno=71\n\nerrno=0\n\n");
+	CU_ASSERT_STRING_EQUAL(got(fd), "errno=-71\n\nerrno=0\n\n");
 	CU_ASSERT_STRING_EQUAL(done->str, "mark 2;");
 	CU_ASSERT_EQUAL(write(fd, "set=1\nfwmark=1\0\n\n", 17), 17);
-	CU_ASSERT_STRING_EQUAL(got(fd), "errno=71\n\n");
+	CU_ASSERT_STRING_EQUAL(got(fd), "errno=-71\n\n");
 	g_free(big);
 	close(fd);
 	spin();
