@@ -35,7 +35,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *in, size_t len)
 		rig_rx(in[0] >> 1 & 1, if_id, m);
 	rig_passes(4);
 	rig_reset();
-	if (!rig_pool_full()) { // a fragment, or one that waits for a neighbour
+	// A fragment, or one that waits for a neighbour, and the error about it that waits for another.
+	for (int i = 0; i < 3 && !rig_pool_full(); i++) {
 		rig_skip(6);
 		rig_passes(4);
 		rig_reset();
