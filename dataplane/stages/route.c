@@ -62,9 +62,14 @@ static enum scope scope_ipv6(const struct rte_ipv6_hdr *h)
 	return SCOPE_FORWARD;
 }
 
+static bool same_flow(const struct route_flow *a, const struct route_flow *b)
+{
+	return addr_equal(&a->dst, &b->dst) && addr_equal(&a->src, &b->src) && a->iif == b->iif &&
+	       a->ip_proto == b->ip_proto && a->tos == b->tos && a->ipv6 == b->ipv6;
+}
+
 static void make_flow(struct rte_mbuf *m, const struct packet *p, struct route_flow *f)
 {
-	memset(f, 0, sizeof(*f)); // compared as a whole
 	packet_addrs(m, &f->src, &f->dst);
 	f->ipv6 = packet_is_ipv6(p);
 	// What the box made itself did not come in anywhere.
@@ -86,8 +91,7 @@ static const struct route_result *look_up(
 	struct route_flow f;
 
 	make_flow(m, p, &f);
-	f.hash = last->flow.hash;
-	if (last->valid && memcmp(&f, &last->flow, sizeof(f)) == 0)
+	if (last->valid && same_flow(&f, &last->flow))
 		return &last->result;
 	f.hash = rte_hash_crc(&f.src, 32, f.ip_proto);
 	last->flow = f;

@@ -88,7 +88,9 @@ static bool pad(struct lcore *lc, struct rte_mbuf *m, const struct iface *wg)
 
 	if (unlikely(tail == NULL))
 		return false;
-	memset(tail, 0, extra);
+	// The tag's place is written by the AEAD.
+	for (uint16_t i = 0; i < extra - AEAD_TAG_LEN; i++)
+		((uint8_t *)tail)[i] = 0;
 	return true;
 }
 
@@ -132,11 +134,13 @@ static struct rte_mbuf *encapsulate(struct lcore *lc, struct rte_mbuf *m)
 
 	if (unlikely(at == NULL))
 		return NULL;
-	memcpy(at, ep->header, ep->ipv6 ? 48 : 28);
-	if (ep->ipv6)
+	if (ep->ipv6) {
+		memcpy(at, ep->header, 48);
 		write_ipv6((void *)at, p->ecn, (uint16_t)m->pkt_len);
-	else
+	} else {
+		memcpy(at, ep->header, 28);
 		write_ipv4(lc, (void *)at, ep, p->ecn, (uint16_t)m->pkt_len);
+	}
 	udp = (void *)(at + ep->header_len - sizeof(*udp));
 	udp->dgram_len = rte_cpu_to_be_16((uint16_t)(m->pkt_len - ep->header_len + sizeof(*udp)));
 	d = (void *)(at + ep->header_len);
