@@ -561,3 +561,17 @@ bool api_server_trace(int client, const struct st_ev_trace *ev)
 			.body = ev,
 			.fd = -1});
 }
+
+bool api_server_capture_ended(int client, uint32_t id)
+{
+	struct st_ev_expired ev = {.kind = ST_CAPTURE};
+
+	if (client < 0 || client >= CLIENTS_MAX || server.clients[client].fd < 0)
+		return false;
+	memcpy(ev.key, &id, sizeof(id));
+	return client_event(&server.clients[client],
+		&(struct client_msg){
+			.hdr = {.op = ST_OP_EVENT, .kind = ST_EV_EXPIRED, .body_len = sizeof(ev)},
+			.body = &ev,
+			.fd = -1});
+}

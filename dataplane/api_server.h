@@ -24,3 +24,5 @@ void api_server_event(
 void api_server_lost(uint64_t n);
 // A finished trace to the client that asked for it. False when that client's queue is full.
 bool api_server_trace(int client, const struct st_ev_trace *ev);
+// A capture that reached its count or whose descriptor takes no more, to the client that asked for it.
+bool api_server_capture_ended(int client, uint32_t id);

@@ -7,6 +7,7 @@
 // rte_pcapng of DPDK 22.11 names interfaces by ethdev port and has link type Ethernet only. A port's
 // packets fit; an inner packet of a WireGuard interface gets an Ethernet header with zero addresses and
 // counts as one of the TUN's port (or, without a host side, of the first port there is).
+#include "api_server.h"
 #include "reclaim.h"
 #include "tables/iface.h"
 #include "trace.h"
@@ -218,6 +219,13 @@ int capture_add(const struct st_capture *c, int fd, int client)
 	return err;
 }
 
+// Nothing more will be written: the client may read the file, or give up.
+static void end(struct capture *c)
+{
+	c->ended = true;
+	api_server_capture_ended(c->client, c->c.key.id);
+}
+
 static void write_one(struct capture *c, struct rte_mbuf *m)
 {
 	ssize_t n;
@@ -232,12 +240,12 @@ static void write_one(struct capture *c, struct rte_mbuf *m)
 		// Not taken at all is a gap; anything else leaves a torn block, behind which a file
 		// is of no use.
 		if (errno != EAGAIN)
-			c->ended = true;
+			end(c);
 		return;
 	}
 	c->written++;
 	if (c->c.max_count != 0 && c->written >= c->c.max_count)
-		c->ended = true;
+		end(c);
 }
 
 void captures_poll(void)

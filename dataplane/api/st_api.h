@@ -438,7 +438,7 @@ struct st_stat_pool {
 	uint32_t size, available;
 };
 
-// ---- events (data plane -> controller; TRACE goes to the observer that asked) -----------------------
+// ---- events (data plane -> controller; TRACE, and EXPIRED of a CAPTURE, go to their observer) ----
 
 enum st_event {
 	ST_EV_KEY_NEEDED = 1,    // st_ev_peer: packets are staged (or dropped) for want of a session
@@ -447,7 +447,7 @@ enum st_event {
 	ST_EV_ENDPOINT_SEEN = 4, // st_ev_endpoint: authenticated packet from another tuple
 	ST_EV_PEER_ACTIVITY = 5, // st_ev_activity
 	ST_EV_NEIGH_NEEDED = 6,  // st_ev_neigh: a packet waits for this neighbour
-	ST_EV_EXPIRED = 7,       // kind in st_ev_expired; the object is gone
+	ST_EV_EXPIRED = 7,       // kind in st_ev_expired; the object is gone. CAPTURE: its file is complete
 	ST_EV_OVERRUN = 8,       // st_ev_overrun: events were lost; DUMP what matters
 	ST_EV_LINK = 9,          // st_ev_link
 	ST_EV_TRACE = 10,        // st_ev_trace

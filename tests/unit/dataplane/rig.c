@@ -533,6 +533,11 @@ struct st_ev_trace rig_trace;
 unsigned int rig_traces;
 
 #ifndef RIG_WITH_CLIENTS // else the real ones are linked, without anybody connected
+bool api_server_capture_ended(int client, uint32_t id)
+{
+	return true;
+}
+
 bool api_server_trace(int client, const struct st_ev_trace *ev)
 {
 	rig_trace = *ev;
