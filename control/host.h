@@ -11,8 +11,9 @@
 struct config;
 struct config_route;
 
-// Creates what is missing, corrects what differs, removes addresses and routes that an earlier config put
-// there and this one does not have (a file in run_dir lists what is ours). 0 or -errno with *ret_error.
+// Creates what is missing, corrects what differs, removes devices, addresses and routes that an earlier
+// config put there and this one does not have. The kernel itself remembers what is ours: a device by its
+// alias, an address and a route by their protocol number. 0 or -errno with *ret_error (g_free).
 int host_apply(const struct config *c, char **ret_error);
 int host_remove_all(const struct config *c);
 // MAC of a raw interface, for the tap paired with it.
