@@ -15,11 +15,14 @@
 // WireGuard data whose keypairs are looked up together.
 #define BATCH 64
 
+// Runs of packets of one session, which are the rule, take one look-up.
 struct batch {
 	uint32_t n;
-	uint32_t index[BATCH];
+	uint32_t sessions;
+	uint32_t index[BATCH];     // by session
+	struct keypair *kp[BATCH]; // likewise
 	struct rte_mbuf *m[BATCH];
-	struct keypair *kp[BATCH];
+	uint8_t session[BATCH]; // of m
 };
 
 // Owner of the port that the packet before was for. Valid within one run, in which the map is the same.
@@ -122,6 +125,7 @@ static void take_wireguard(struct lcore *lc, struct batch *b, struct rte_mbuf *m
 	uint32_t head =
 		p->l4_off + (uint32_t)(sizeof(struct rte_udp_hdr) + sizeof(struct message_data));
 	const struct message_data *d;
+	uint32_t index;
 
 	if (unlikely(udp_len < sizeof(struct rte_udp_hdr) || udp_len > m->pkt_len - p->l4_off)) {
 		stage_drop(lc, m, ST_DROP_udp_bad_length);
@@ -143,8 +147,11 @@ static void take_wireguard(struct lcore *lc, struct batch *b, struct rte_mbuf *m
 		mbuf_trim_to(m, p->l4_off + udp_len);
 	p->ecn = packet_ecn(m);
 	d = data_of(m);
-	memcpy(&b->index[b->n], d->receiver, 4); // little endian, as this machine
+	memcpy(&index, d->receiver, 4); // little endian, as this machine
 	memcpy(&p->counter, d->counter, 8);
+	if (b->sessions == 0 || b->index[b->sessions - 1] != index)
+		b->index[b->sessions++] = index;
+	b->session[b->n] = (uint8_t)(b->sessions - 1);
 	b->m[b->n++] = m;
 }
 _Static_assert(
@@ -169,10 +176,10 @@ static void look_up(struct lcore *lc, struct batch *b)
 {
 	if (b->n == 0)
 		return;
-	keypair_lookup_bulk(b->index, b->n, b->kp);
+	keypair_lookup_bulk(b->index, b->sessions, b->kp);
 	for (uint32_t i = 0; i < b->n; i++)
-		take_keypair(lc, b->m[i], b->kp[i]);
-	b->n = 0;
+		take_keypair(lc, b->m[i], b->kp[b->session[i]]);
+	b->n = b->sessions = 0;
 }
 
 void classify_run(struct lcore *lc, struct vec *in)
@@ -180,7 +187,7 @@ void classify_run(struct lcore *lc, struct vec *in)
 	struct last last = {.valid = false};
 	struct batch b;
 
-	b.n = 0;
+	b.n = b.sessions = 0;
 	for (uint32_t i = 0; i < in->n; i++) {
 		struct rte_mbuf *m = in->m[i];
 		struct packet *p = packet_of(m);
