@@ -22,6 +22,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #define CAPTURES_MAX 64 // over all clients; each may have 8
@@ -54,10 +55,30 @@ static struct {
 	struct capture *list;
 	struct capture *slots[CAPTURES_MAX];
 	uint32_t count;
-	struct set *_Atomic set; // main: wo, lcore: ro
+	uint64_t base_tsc, base_ns; // the same moment on both clocks
+	struct set *_Atomic set;    // main: wo, lcore: ro
 } captures;
 
+// rte_pcapng converts the TSC with a state of its own that neither knows of several lcores nor of a TSC
+// before its first call (it then adds 2^64 cycles for good). So the block carries the TSC itself up to main,
+// which converts it. An enhanced packet block: type, length, interface, time (high, low), lengths.
+struct block_head {
+	uint32_t type, length, interface, time_high, time_low;
+};
+
 // ---- lcore -----------------------------------------------------------------------------------------
+
+static struct rte_mbuf *stamp(struct rte_mbuf *c, uint64_t tsc)
+{
+	struct block_head *b;
+
+	if (c == NULL)
+		return NULL;
+	b = rte_pktmbuf_mtod(c, struct block_head *);
+	b->time_high = (uint32_t)(tsc >> 32);
+	b->time_low = (uint32_t)tsc;
+	return c;
+}
 
 static uint16_t ethdev_of(const struct iface *ifc)
 {
@@ -71,20 +92,21 @@ static struct rte_mbuf *copy(const struct iface *ifc, struct rte_mbuf *m, uint32
 	enum rte_pcapng_direction dir = inbound ? RTE_PCAPNG_DIRECTION_IN : RTE_PCAPNG_DIRECTION_OUT;
 	bool ipv6 = packet_of(m)->flags & PACKET_F_IPV6;
 	uint16_t port = ethdev_of(ifc);
+	uint64_t now = rte_rdtsc();
 	struct rte_ether_hdr *eth;
 	struct rte_mbuf *c;
 
 	if (port >= RTE_MAX_ETHPORTS)
 		return NULL;
 	if (!ifc->is_wg)
-		return rte_pcapng_copy(port, 0, m, captures.pool, len, rte_rdtsc(), dir);
+		return stamp(rte_pcapng_copy(port, 0, m, captures.pool, len, now, dir), now);
 	// The headroom is free at this point: it gets the header for as long as the copy takes.
 	eth = (void *)rte_pktmbuf_prepend(m, sizeof(*eth));
 	if (eth == NULL)
 		return NULL;
 	memset(eth, 0, sizeof(*eth));
 	eth->ether_type = ipv6 ? RTE_BE16(RTE_ETHER_TYPE_IPV6) : RTE_BE16(RTE_ETHER_TYPE_IPV4);
-	c = rte_pcapng_copy(port, 0, m, captures.pool, len, rte_rdtsc(), dir);
+	c = stamp(rte_pcapng_copy(port, 0, m, captures.pool, len, now, dir), now);
 	rte_pktmbuf_adj(m, sizeof(*eth));
 	return c;
 }
@@ -181,6 +203,16 @@ static int capture_open(struct capture *c, int fd)
 	return c->file != NULL ? 0 : -(rte_errno != 0 ? rte_errno : EIO);
 }
 
+// The two clocks are set against each other when the first of a row of captures begins.
+static void set_clock(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	captures.base_tsc = rte_rdtsc();
+	captures.base_ns = (uint64_t)now.tv_sec * NS_PER_S + (uint64_t)now.tv_nsec;
+}
+
 static int capture_start(const struct st_capture *body, int fd, int client)
 {
 	int slot = find_slot();
@@ -203,6 +235,8 @@ static int capture_start(const struct st_capture *body, int fd, int client)
 		free(c);
 		return err;
 	}
+	if (captures.list == NULL)
+		set_clock();
 	c->next = captures.list;
 	captures.list = c;
 	captures.slots[slot] = c;
@@ -226,6 +260,18 @@ static void end(struct capture *c)
 	api_server_capture_ended(c->client, c->c.key.id);
 }
 
+// Nanoseconds since 1970 in place of the TSC.
+static void convert_time(struct rte_mbuf *m)
+{
+	struct block_head *b = rte_pktmbuf_mtod(m, struct block_head *);
+	uint64_t tsc = (uint64_t)b->time_high << 32 | b->time_low, hz = rte_get_tsc_hz();
+	uint64_t delta = tsc > captures.base_tsc ? tsc - captures.base_tsc : 0;
+	uint64_t ns = captures.base_ns + delta / hz * NS_PER_S + delta % hz * NS_PER_S / hz;
+
+	b->time_high = (uint32_t)(ns >> 32);
+	b->time_low = (uint32_t)ns;
+}
+
 static void write_one(struct capture *c, struct rte_mbuf *m)
 {
 	ssize_t n;
@@ -234,6 +280,7 @@ static void write_one(struct capture *c, struct rte_mbuf *m)
 		rte_pktmbuf_free(m);
 		return;
 	}
+	convert_time(m);
 	errno = 0;
 	n = rte_pcapng_write_packets(c->file, &m, 1);
 	if (n < 0) {
