@@ -13,8 +13,8 @@ lab_init kill_dp
 host_side() # addresses and routes of the gateway, without counters and what is learnt
 {
 	on gwa ip -br address | sed 's/@[^ ]*//' | awk '{ $2 = ""; print }' | grep -v '^rwan\|^rlan'
-	on gwa ip route
-	on gwa ip -6 route | grep -v '^fe80\|linkdown'
+	# A tap without its program has no carrier; "linkdown" on its routes is true and does not matter.
+	{ on gwa ip route; on gwa ip -6 route | grep -v '^fe80'; } | sed 's/ linkdown//; s/ *$//'
 }
 
 must 'gateway and stock peer start' usual_lab
@@ -27,7 +27,7 @@ must 'and one back' stream_start in lanp lana fd01::2 500 60
 must 'packets flow' wait_until 5 recorded_so_far wan data 300
 bg_stop dp-a KILL
 check 'straitd lives' not pid_gone "${LAB_PROC[straitd-a]}"
-check 'straitd says that it is alone' wait_until 5 eval 'ctl a status --json | jq -e ".dataplane.connected == false"'
+check 'straitd says that it is alone' wait_until 5 eval 'ctl a status --json | jq -e ".straitd.dataplane.connected == false"'
 check 'the kernel stays deaf on the raw interfaces' eval 'on gwa nft list ruleset | grep -q "hook ingress"'
 host_side >"$LAB_DIR/host.during"
 check 'devices, addresses and routes stay' diff "$LAB_DIR/host.before" "$LAB_DIR/host.during"

@@ -129,13 +129,14 @@ lab_fail() # TEXT
 # Runs a command; its output is shown only when it fails.
 check() # TEXT COMMAND...
 {
-	local text=$1 out
+	local lab_text=$1
 	shift
-	if out=$("$@" 2>&1); then
-		lab_ok "$text"
+	# Not in a subshell: what the command starts belongs to this lab.
+	if "$@" >"$LAB_DIR/check.out" 2>&1; then
+		lab_ok "$lab_text"
 	else
-		lab_fail "$text"
-		printf '%s\n' "$out" | tail -n 12 | sed 's/^/        | /'
+		lab_fail "$lab_text"
+		tail -n 12 "$LAB_DIR/check.out" | sed 's/^/        | /'
 		return 1
 	fi
 }
@@ -333,7 +334,7 @@ peer_boxes()
 	address peer eth0 192.0.2.3/24 2001:db8::3/64 || return
 	address peer eth1 10.3.0.1/24 fd03::1/64 || return
 	host lanp eth0 10.3.0.2/24 fd03::2/64 10.3.0.1 fd03::1 || return
-	on peer sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1
+	on peer sysctl -qw net.ipv4.conf.all.promote_secondaries=1 net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1
 }
 
 # Starts wireguard-go in a box as NAME with the given wg(8) configuration on stdin.
@@ -363,9 +364,10 @@ iperf_bps() # CLIENT-BOX SERVER-BOX SERVER-ADDRESS [IPERF3-OPTION...]
 {
 	local c=$1 s=$2 a=$3 port=$((20000 + RANDOM % 20000)) json
 	shift 3
+	[ $# -gt 0 ] || set -- -t 2
 	bg "iperf3-$port" "$s" iperf3 -s -1 -p "$port"
 	wait_until 5 port_listens "$s" "$port" >/dev/null || return
-	json=$(on "$c" timeout 60 iperf3 -c "$a" -p "$port" -t 2 -J "$@") || {
+	json=$(on "$c" timeout 60 iperf3 -c "$a" -p "$port" -J "$@") || {
 		jq -r '.error // "iperf3 failed"' <<<"$json" >&2
 		return 1
 	}
@@ -450,7 +452,7 @@ gateway_ready() # a|b
 {
 	pid_gone "${LAB_PROC[dp-$1]}" && { echo "strait-dp is gone"; return 1; }
 	pid_gone "${LAB_PROC[straitd-$1]}" && { echo "straitd is gone"; return 1; }
-	ctl "$1" status --json | jq -e '.applied and .dataplane.connected'
+	ctl "$1" status --json | jq -e '.straitd.applied and .straitd.dataplane.connected'
 }
 
 gateway_start() # a|b

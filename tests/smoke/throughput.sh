@@ -20,9 +20,9 @@ flows() # TEXT MINIMUM-BPS IPERF-ARGUMENTS...
 must 'gateway and stock peer start' usual_lab
 must 'tunnel' session_up lana 10.3.0.2
 flows 'TCP, LAN to peer, IPv4' 5000000 lana lanp 10.3.0.2
-flows 'TCP, peer to LAN, IPv4' 5000000 lana lanp 10.3.0.2 -R
+flows 'TCP, peer to LAN, IPv4' 5000000 lana lanp 10.3.0.2 -t 2 -R
 flows 'TCP, LAN to peer, IPv6' 5000000 lana lanp fd03::2
-flows 'TCP, peer to LAN, IPv6' 5000000 lana lanp fd03::2 -R
-flows 'UDP, LAN to peer' 8000000 lana lanp 10.3.0.2 -u -b 10M -l 1200
-flows 'UDP, peer to LAN' 8000000 lana lanp 10.3.0.2 -u -b 10M -l 1200 -R
+flows 'TCP, peer to LAN, IPv6' 5000000 lana lanp fd03::2 -t 2 -R
+flows 'UDP, LAN to peer' 8000000 lana lanp 10.3.0.2 -t 2 -u -b 10M -l 1200
+flows 'UDP, peer to LAN' 8000000 lana lanp 10.3.0.2 -t 2 -u -b 10M -l 1200 -R
 lab_finish

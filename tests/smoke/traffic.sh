@@ -11,7 +11,7 @@ WGFLOOD=$LAB_BUILD/tests/tools/wgflood
 
 drop_count() # SITE REASON: packets dropped for it, over all lcores
 {
-	ctl "$1" drops --json | jq --arg r "$2" '[.drops[] | select(.name == $r) | .packets] | add // 0'
+	ctl "$1" drops --json | jq --arg r "$2" '[.drops[] | select(.reason == $r) | .packets] | add // 0'
 }
 
 drop_grew() # SITE REASON FORMER-COUNT [BY]
@@ -23,7 +23,7 @@ drop_grew() # SITE REASON FORMER-COUNT [BY]
 
 stage_packets() # SITE STAGE
 {
-	ctl "$1" stages --json | jq --arg s "$2" '[.stages[] | select(.name == $s) | .packets] | add // 0'
+	ctl "$1" stages --json | jq --arg s "$2" '[.stages[] | select(.stage == $s) | .packets] | add // 0'
 }
 
 port_counter() # SITE PORT FIELD
@@ -55,13 +55,22 @@ record_start() # NAME BOX [TCPDUMP-FILTER...]
 {
 	local name=$1 b=$2
 	shift 2
-	bg "tcpdump-$name" wan tcpdump -n -U -B 16384 -s 200 -i "$b" -w "$LAB_DIR/$name.pcap" "$@"
+	bg "tcpdump-$name" wan tcpdump -n --immediate-mode -U -B 16384 -s 200 -i "$b" -w "$LAB_DIR/$name.pcap" "$@"
 	wait_until 10 grep -q 'listening on' "$LAB_DIR/tcpdump-$name.log"
+}
+
+file_settled() # FILE: nothing was added for a tenth of a second
+{
+	local size
+	size=$(stat -c %s "$1")
+	sleep 0.1
+	[ "$(stat -c %s "$1")" = "$size" ]
 }
 
 # Ends it and prints the judgement as JSON.
 record_stop() # NAME
 {
+	wait_until 2 file_settled "$LAB_DIR/$1.pcap" >/dev/null
 	bg_stop "tcpdump-$1" INT >/dev/null
 	"$WGRAW" judge "$LAB_DIR/$1.pcap" | tee "$LAB_DIR/$1.judge"
 }
@@ -129,8 +138,8 @@ losses_snapshot()
 		case $b in
 		gw*)
 			[ -n "${LAB_PROC[straitd-${b#gw}]:-}" ] || continue
-			ctl "${b#gw}" drops --json 2>/dev/null | jq -r --arg b "$b" '.drops | group_by(.name)[] |
-				"\($b) drop \(.[0].name)\t\(map(.packets) | add)"'
+			ctl "${b#gw}" drops --json 2>/dev/null | jq -r --arg b "$b" '.drops | group_by(.reason)[] |
+				"\($b) drop \(.[0].reason)\t\(map(.packets) | add)"'
 			ctl "${b#gw}" ports --json 2>/dev/null | jq -r --arg b "$b" '.ports[] |
 				"\($b) port \(.name) missed\t\(.rx_missed)",
 				"\($b) port \(.name) tx errors\t\(.tx_errors)"'

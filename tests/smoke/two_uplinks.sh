@@ -27,7 +27,7 @@ on peer ip route add 192.0.2.1/32 dev eth0 src 203.0.113.3
 on peer ip route add 198.51.100.1/32 dev eth2 src 203.0.113.3
 must 'peer starts, over uplink 1' stock_peer "a=192.0.2.1:$WG_PORT"
 must 'tunnel' session_up lanp 10.1.0.2
-must 'uplink 2 is recorded' eval 'bg tcpdump-two wan2 tcpdump -n -U -i gwa -w "$LAB_DIR/two.pcap" udp &&
+must 'uplink 2 is recorded' eval 'bg tcpdump-two wan2 tcpdump -n --immediate-mode -U -i gwa -w "$LAB_DIR/two.pcap" udp &&
 	wait_until 10 grep -q "listening on" "$LAB_DIR/tcpdump-two.log"'
 check 'traffic over uplink 1' ping_ok lana 10.3.0.2
 must 'the peer goes to uplink 2' on peer wg set wg0 peer "$(key_public a)" endpoint "198.51.100.1:$WG_PORT"

@@ -122,7 +122,7 @@ static int sender_open(const struct options *o)
 // downed device is counted as an error and the number stays unsent only after 100 attempts.
 static bool send_one(struct sender *s, const uint8_t *buf, size_t len)
 {
-	for (int tries = 0; tries < 100 && !stop; tries++) {
+	for (int tries = 0; tries < 100; tries++) {
 		if (send(s->fd, buf, len, 0) == (ssize_t)len)
 			return true;
 		s->last_error = errno;
