@@ -15,6 +15,7 @@
 
 #define DEFAULT_LISTEN_PORT 51820
 #define DEFAULT_WG_MTU      1420
+#define MAIN_TABLE          254
 #define PEER_NAME_MAX       63 // struct st_peer
 #define ALLOWED_IPS_MAX     (1u << 20)
 #define HOST_NAME_TEXT_MAX  253
@@ -23,10 +24,17 @@
 
 static const char prefix_allowed[] = "an IPv4 or IPv6 prefix such as 10.0.0.0/8";
 
+uint32_t config_wg_table(const struct config_wg *w, const struct st_prefix *to)
+{
+	bool is_default = to->plen == (prefix_is_v4(to) ? 96 : 0);
+
+	return is_default && w->fwmark && w->table == MAIN_TABLE ? w->fwmark : w->table;
+}
+
 static int read_allowed_ip(struct config_reader *r, const struct json_at *at, struct config_wg *w,
 	struct config_peer *p)
 {
-	char net_text[PREFIX_TEXT_MAX], where[16];
+	char net_text[PREFIX_TEXT_MAX];
 	const char *text = NULL;
 	struct st_prefix prefix;
 	struct st_addr host;
@@ -43,12 +51,11 @@ static int read_allowed_ip(struct config_reader *r, const struct json_at *at, st
 		w->name, net_text);
 	if (ret)
 		return ret;
-	g_snprintf(where, sizeof(where), "%u", w->table);
 	if (w->route_allowed_ips) {
 		ret = config_unique(r, at,
 			"one interface per prefix and routing table; set \"table\" or "
 			"\"route_allowed_ips\": false",
-			"route %s %s 0", where, net_text);
+			"route %u %s 0", config_wg_table(w, &prefix), net_text);
 		if (ret)
 			return ret;
 	}
@@ -327,7 +334,7 @@ int config_wg_read(struct config_reader *r, const struct json_at *at)
 		.mtu = DEFAULT_WG_MTU,
 		.mss_clamp = true,
 		.route_allowed_ips = true,
-		.table = 254,
+		.table = MAIN_TABLE,
 		.addresses = g_ptr_array_new_with_free_func(g_free),
 		.peers = g_ptr_array_new(),
 	};

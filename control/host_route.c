@@ -36,11 +36,6 @@ struct wants {
 	GArray *stale_routes, *stale_rules;
 };
 
-static bool is_default(const struct st_prefix *p)
-{
-	return p->plen == (prefix_is_v4(p) ? 96 : 0);
-}
-
 static void want_rules(struct wants *w, uint8_t family, uint32_t mark)
 {
 	struct wanted_rule suppress = {.family = family}, marked = {.family = family, .mark = mark};
@@ -54,12 +49,10 @@ static void want_peer(
 {
 	for (guint i = 0; i < peer->allowed_ips->len; i++) {
 		const struct st_prefix *p = &g_array_index(peer->allowed_ips, struct st_prefix, i);
-		struct wanted route = {.to = *p, .index = index, .table = wg->table};
+		struct wanted route = {.to = *p, .index = index, .table = config_wg_table(wg, p)};
 
-		if (is_default(p) && wg->fwmark && wg->table == RT_TABLE_MAIN) {
-			route.table = wg->fwmark;
+		if (route.table != wg->table)
 			want_rules(w, prefix_is_v4(p) ? AF_INET : AF_INET6, wg->fwmark);
-		}
 		g_array_append_val(w->routes, route);
 	}
 }

@@ -527,6 +527,22 @@ static void routes_are_checked(void)
 		"allowed: ");
 }
 
+static void a_default_route_into_a_marked_tunnel_has_a_table_of_its_own(void)
+{
+	static const char tunnel[] =
+		"{\"wireguard\":[{\"name\":\"a\",\"private_key\":\"" PRIVATE "\",%s\"peers\":[{"
+		"\"public_key\":\"" PUBLIC_A "\",\"allowed_ips\":[\"0.0.0.0/0\"]}]}],"
+		"\"routes\":[{\"to\":\"0.0.0.0/0\",\"via\":\"198.51.100.1\"}]}";
+	char *marked = g_strdup_printf(tunnel, "\"fwmark\":51820,");
+	char *plain = g_strdup_printf(tunnel, "");
+
+	expect(marked, "");
+	expect(plain,
+		"t.json: $.routes[0]: found the same as at $.wireguard[0].peers[0].allowed_ips[0]");
+	g_free(marked);
+	g_free(plain);
+}
+
 // ---- files ---------------------------------------------------------------------------------------
 
 static void expect_load(const char *path, const char *want)
@@ -702,6 +718,8 @@ int main(void)
 		{"peers are unique", peers_are_unique},
 		{"prefixes and endpoints are checked", prefixes_and_endpoints_are_checked},
 		{"routes are checked", routes_are_checked},
+		{"a default route into a marked tunnel has a table of its own",
+			a_default_route_into_a_marked_tunnel_has_a_table_of_its_own},
 		{"files are read and keys in them kept private",
 			files_are_read_and_keys_in_them_kept_private},
 		{"key files are read strictly", key_files_are_read_strictly},
