@@ -21,6 +21,11 @@
 
 _Static_assert(sizeof(struct st_neigh_key) == 20, "hash key without padding");
 
+// rte_hash_crc reads eight bytes at a time.
+struct aligned_key {
+	_Alignas(8) struct st_neigh_key key;
+};
+
 static struct rte_hash *table;
 _Atomic uint32_t neigh_generation;
 
@@ -47,11 +52,11 @@ void neigh_tables_fini(void)
 
 bool neigh_lookup(uint16_t if_id, const struct st_addr *addr, struct rte_ether_addr *ret_mac)
 {
-	struct st_neigh_key key = {.if_id = if_id, .addr = *addr};
+	struct aligned_key k = {.key = {.if_id = if_id, .addr = *addr}};
 	void *data;
 	uint64_t word;
 
-	if (rte_hash_lookup_data(table, &key, &data) < 0)
+	if (rte_hash_lookup_data(table, &k.key, &data) < 0)
 		return false;
 	word = (uint64_t)(uintptr_t)data;
 	memcpy(ret_mac, &word, sizeof(*ret_mac)); // little endian: the low six bytes
@@ -66,13 +71,14 @@ static void changed(void)
 int neigh_set(const void *body, const void *old)
 {
 	const struct st_neigh *n = body;
+	struct aligned_key k = {.key = n->key};
 	uint64_t word = MAC_VALID;
 	int rc;
 
 	if (n->key.if_id == 0 || n->key.if_id >= ST_MAX_IFACES || n->pad != 0)
 		return -EINVAL;
 	memcpy(&word, n->mac, sizeof(n->mac));
-	rc = rte_hash_add_key_data(table, &n->key, (void *)(uintptr_t)word);
+	rc = rte_hash_add_key_data(table, &k.key, (void *)(uintptr_t)word);
 	if (rc < 0)
 		return rc;
 	changed();
@@ -87,7 +93,8 @@ static void slot_free(void *arg)
 void neigh_del(const void *body)
 {
 	const struct st_neigh *n = body;
-	int32_t slot = rte_hash_del_key(table, &n->key);
+	struct aligned_key k = {.key = n->key};
+	int32_t slot = rte_hash_del_key(table, &k.key);
 
 	if (slot < 0)
 		return;

@@ -399,9 +399,19 @@ int main(void)
 		CU_TEST_INFO_NULL,
 	};
 
+	int failed;
+
 	if (env_begin() < 0) {
 		fprintf(stderr, "test_peer: DPDK does not start\n");
 		return 1;
 	}
-	return env_run("peer", tests);
+	failed = env_run("peer", tests);
+	reclaim_drain();
+	peer_tables_fini();
+	neigh_tables_fini();
+	route_tables_fini();
+	portmap_tables_fini();
+	iface_tables_fini();
+	lcores_fini();
+	return failed;
 }
