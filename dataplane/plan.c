@@ -102,3 +102,10 @@ int plan_publish(void)
 	}
 	return 0;
 }
+
+void plan_fini(void)
+{
+	for (uint16_t id = 0; id < lcores.nb; id++)
+		free((void *)(uintptr_t)atomic_exchange_explicit(
+			&lcores.lc[id]->plan, NULL, memory_order_acq_rel));
+}

@@ -17,3 +17,4 @@ void plan_add(const struct plan_device *d);
 int plan_publish(void); // -ENOMEM: the old plans stay
 uint16_t plan_rx_lcore(uint16_t eth, uint16_t queue, uint16_t nb_lcores);
 uint16_t plan_tx_owner(uint16_t eth, uint16_t queue, uint16_t nb_queues, uint16_t nb_lcores);
+void plan_fini(void); // the lcores have stopped

@@ -6,6 +6,7 @@
 #include "env.h"
 #include "object.h"
 #include "packet.h"
+#include "plan.h"
 #include "tables/iface.h"
 #include "tables/lpm.h"
 #include "tables/neigh.h"
@@ -412,6 +413,7 @@ int main(void)
 	route_tables_fini();
 	portmap_tables_fini();
 	iface_tables_fini();
+	plan_fini();
 	lcores_fini();
 	return failed;
 }
