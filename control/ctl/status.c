@@ -73,13 +73,12 @@ static int add_dataplane(const struct ctl *c, struct dpclient *dp, cJSON *doc)
 	return err;
 }
 
-static void print_straitd(const cJSON *doc, const char *away)
+static void print_straitd(const cJSON *d, const char *away)
 {
-	const cJSON *d = cJSON_GetObjectItemCaseSensitive(doc, "straitd");
-	const cJSON *dp = cJSON_GetObjectItemCaseSensitive(doc, "dataplane");
+	const cJSON *dp = cJSON_GetObjectItemCaseSensitive(d, "dataplane");
 	char up[HUMAN_MAX];
 
-	if (cJSON_IsNull(d)) {
+	if (!d) {
 		printf("straitd    away: %s\n", away);
 		return;
 	}
@@ -91,9 +90,8 @@ static void print_straitd(const cJSON *doc, const char *away)
 			? "connected to strait-dp"
 			: "not connected to strait-dp",
 		list_json_text(d, "config"),
-		cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(doc, "applied"))
-			? ""
-			: ", still starting");
+		cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(d, "applied")) ? ""
+									     : ", still starting");
 }
 
 static void print_dataplane(const cJSON *doc, const char *away)
@@ -159,8 +157,6 @@ static int gather(const struct ctl *c, cJSON *doc, char away[2][512])
 		cJSON_AddNullToObject(doc, "straitd");
 	} else {
 		cJSON_AddItemToObject(doc, "straitd", straitd);
-		move_member(straitd, doc, "applied");
-		move_member(straitd, doc, "dataplane");
 		move_member(straitd, doc, "interfaces");
 		cJSON_DeleteItemFromObjectCaseSensitive(straitd, "peers");
 	}
@@ -179,14 +175,15 @@ static int gather(const struct ctl *c, cJSON *doc, char away[2][512])
 
 int status_run(const struct ctl *c, int argc, char **argv)
 {
-	cJSON *doc = cJSON_CreateObject();
+	cJSON *doc = cJSON_CreateObject(), *straitd;
 	char away[2][512] = {"", ""};
 	int status = gather(c, doc, away);
 
 	if (c->json) {
 		print_document(doc);
 	} else {
-		print_straitd(doc, away[0]);
+		straitd = cJSON_GetObjectItemCaseSensitive(doc, "straitd");
+		print_straitd(cJSON_IsNull(straitd) ? NULL : straitd, away[0]);
 		print_dataplane(doc, away[1]);
 		print_table(doc, "interfaces", wg_columns);
 		print_table(doc, "ports", iface_columns);
