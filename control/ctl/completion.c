@@ -33,7 +33,7 @@ static void print_words(const struct ctl_verb *v)
 	else if (!strcmp(v->name, "log-level"))
 		fputs("error warning notice info debug", stdout);
 	for (const struct ctl_verb *w = ctl_verbs; w->name; w++)
-		if (v->name[n] && w->name[n] == ' ' && !strncmp(w->name, v->name, n))
+		if (v->name[n] && !strncmp(w->name, v->name, n) && w->name[n] == ' ')
 			printf("%s ", w->name + n + 1);
 }
 
