@@ -452,7 +452,7 @@ gateway_ready() # a|b
 {
 	pid_gone "${LAB_PROC[dp-$1]}" && { echo "strait-dp is gone"; return 1; }
 	pid_gone "${LAB_PROC[straitd-$1]}" && { echo "straitd is gone"; return 1; }
-	ctl "$1" status --json | jq -e '.applied and .dataplane.connected'
+	ctl "$1" status --json | jq -e '.straitd.applied and .straitd.dataplane.connected'
 }
 
 gateway_start() # a|b
