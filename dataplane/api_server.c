@@ -34,7 +34,8 @@ static struct {
 	char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
 	struct st_hello self;
 	struct client *controller;
-} server = {.epfd = -1, .listener = -1};
+	uint32_t control_uid;
+} server = {.epfd = -1, .listener = -1, .control_uid = (uint32_t)-1};
 
 struct request {
 	struct st_msg hdr;
@@ -169,7 +170,13 @@ static bool may_control(int fd)
 
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) < 0)
 		return false;
-	return cred.uid == 0 || cred.uid == geteuid();
+	return cred.uid == 0 || cred.uid == geteuid() ||
+	       (server.control_uid != (uint32_t)-1 && cred.uid == server.control_uid);
+}
+
+void api_server_control_uid(uint32_t uid)
+{
+	server.control_uid = uid;
 }
 
 static bool hung_up(int fd)

@@ -13,6 +13,7 @@
 // -errno.
 // self: what HELLO answers; its uptime_ms is the CLOCK_MONOTONIC ms of the start.
 int api_server_init(const char *path, uint32_t gid, const struct st_hello *self);
+void api_server_control_uid(uint32_t uid); // who may control besides root and ourselves
 void api_server_fini(void);
 void api_server_poll(void);    // serves what is ready and sends held replies that have come due
 bool api_server_holding(void); // replies wait for quiescence: poll again soon

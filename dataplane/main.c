@@ -177,6 +177,7 @@ static int api_open(const struct options *o)
 		return -errno;
 	}
 	snprintf(path, sizeof(path), "%s/%s", o->run_dir, ST_SOCKET_NAME);
+	api_server_control_uid(o->control_uid);
 	fd = api_server_init(path, o->gid, &self);
 	if (fd == -EADDRINUSE)
 		log_error("main: another strait-dp serves this run directory path=%s", path);

@@ -149,6 +149,16 @@ static int user(const char *text, struct options *o)
 	return 0;
 }
 
+static int control_user(const char *text, struct options *o)
+{
+	const struct passwd *p = getpwnam(text);
+
+	if (p == NULL)
+		return bad("control-user", text, "a user of this machine");
+	o->control_uid = p->pw_uid;
+	return 0;
+}
+
 static int pci(const char *text, struct options *o)
 {
 	if (o->nb_pci == OPTIONS_PCI_MAX)
@@ -176,6 +186,7 @@ static void help(void)
 	printf(" (auto)\n"
 	       "  --group NAME          group that may use the socket\n"
 	       "  --user NAME           change to this user, keeping what ports need\n"
+	       "  --control-user NAME   straitd's user, if it is neither root nor ours\n"
 	       "  --pci ADDR            PCI device to take at start, may be repeated\n"
 	       "  --mlock               keep all memory out of swap\n"
 	       "  --file-prefix NAME    DPDK's name for this instance (strait-PID)\n"
@@ -195,6 +206,7 @@ static const struct option table[] = {
 	{"file-prefix", required_argument, NULL, 'f'},
 	{"group", required_argument, NULL, 'g'},
 	{"user", required_argument, NULL, 'u'},
+	{"control-user", required_argument, NULL, 'C'},
 	{"pci", required_argument, NULL, 'p'},
 	{"mlock", no_argument, NULL, 'M'},
 	{"log-level", required_argument, NULL, 'L'},
@@ -237,6 +249,8 @@ static int take(int c, const char *arg, struct options *o)
 		return 0;
 	case 'u':
 		return user(arg, o);
+	case 'C':
+		return control_user(arg, o);
 	case 'p':
 		return pci(arg, o);
 	case 'M':
@@ -258,6 +272,7 @@ int options_parse(int argc, char **argv, struct options *ret)
 		.adaptive = true,
 		.aead = "auto",
 		.gid = (uint32_t)-1,
+		.control_uid = (uint32_t)-1,
 		.log_level = LOG_LEVEL_INFO,
 	};
 	int c, rc;

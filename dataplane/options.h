@@ -33,6 +33,7 @@ struct options {
 	const char *user; // NULL: stays who it is
 	uid_t uid;
 	gid_t user_gid;
+	uint32_t control_uid; // may control besides root and ourselves; -1 = nobody
 	const char *pci[OPTIONS_PCI_MAX];
 	uint32_t nb_pci;
 	bool mlock;
