@@ -601,9 +601,21 @@ struct config *config_load(const char *file, char **ret_error)
 char *config_dp_args(const struct config *c)
 {
 	const struct config_dataplane *d = &c->dataplane;
+	GString *out = g_string_new(NULL);
+	guint i;
 
-	return g_strdup_printf("--run-dir %s --lcores %s --main-cpu %d --hugepages %s --memory %u "
-			       "--packets %u --idle %s --aead %s --group %s",
+	g_string_printf(out,
+		"--run-dir %s --lcores %s --main-cpu %d --hugepages %s --memory %u --packets %u "
+		"--idle %s "
+		"--aead %s --group %s",
 		c->run_dir, d->lcores, d->main_cpu, d->hugepages, d->memory_mb, d->packets,
 		d->adaptive ? "adaptive" : "poll", d->aead, c->group);
+	// DPDK looks at the PCI bus at its start only, and only at what it is told.
+	for (i = 0; i < c->ports->len; i++) {
+		const struct config_port *p = g_ptr_array_index(c->ports, i);
+
+		if (config_port_is_pci(p))
+			g_string_append_printf(out, " --pci %s", p->devargs);
+	}
+	return g_string_free(out, FALSE);
 }

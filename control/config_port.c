@@ -13,14 +13,14 @@
 #define QUEUES_MAX  64
 #define RING_MIN    64
 #define RING_MAX    32768
+#define PCI_MAX     32 // strait-dp's --pci
 
 // AF_PACKET rings: 2048 frames hold one second of a 2000 packets/s loss test. A frame has room for the
 // kernel's header, link header with a VLAN tag, and the MTU; PACKET_BLOCK is a multiple of the page size.
-#define PACKET_FRAMES      2048
-#define PACKET_FRAME_HEAD  84
-#define PACKET_FRAME_SMALL 2048
-#define PACKET_FRAME_BIG   16384
-#define PACKET_BLOCK       65536
+#define PACKET_FRAMES     2048
+#define PACKET_FRAME_HEAD 84
+#define PACKET_FRAME      2048 // fits an mbuf, which net_af_packet insists on
+#define PACKET_BLOCK      65536
 
 #define MEMIF_BUFFER_MIN 1024
 #define MEMIF_BUFFER_MAX 16384
@@ -103,13 +103,16 @@ static int read_pci(
 		return json_error(&at, NULL, "%s", allowed);
 	g_string_printf(out, "%s%s", strlen(text) == 7 ? "0000:" : "", text);
 	g_string_ascii_down(out);
+	if (++r->pci > PCI_MAX)
+		return json_error(&at, NULL, "at most %d PCI devices", PCI_MAX);
 	return config_unique(r, &at, "each PCI device once", "pci %s", out->str);
 }
 
 static int read_af_packet(
 	struct config_reader *r, const struct json_at *port, struct config_port *p, GString *out)
 {
-	uint32_t queues = MIN(r->lcores, 16), frames = PACKET_FRAMES, size;
+	struct json_at mtu_at = json_member(port, "mtu");
+	uint32_t queues = MIN(r->lcores, 16), frames = PACKET_FRAMES;
 	bool bypass = false;
 	int e = read_required_ifname(r, port, &p->guard_if);
 
@@ -121,12 +124,13 @@ static int read_af_packet(
 		e = json_read_bool(port, "qdisc_bypass", &bypass);
 	if (e)
 		return e;
-	size = p->mtu + PACKET_FRAME_HEAD <= PACKET_FRAME_SMALL ? PACKET_FRAME_SMALL
-								: PACKET_FRAME_BIG;
+	if (p->mtu > PACKET_FRAME - PACKET_FRAME_HEAD)
+		return json_error(&mtu_at, NULL, "an MTU of at most %d with af_packet",
+			PACKET_FRAME - PACKET_FRAME_HEAD);
 	// The kernel wants the last block full.
-	frames -= frames % (PACKET_BLOCK / size);
+	frames -= frames % (PACKET_BLOCK / PACKET_FRAME);
 	g_string_printf(out, "net_af_packet,iface=%s,qpairs=%u,blocksz=%u,framesz=%u,framecnt=%u",
-		p->guard_if, queues, PACKET_BLOCK, size, frames);
+		p->guard_if, queues, PACKET_BLOCK, PACKET_FRAME, frames);
 	if (bypass)
 		g_string_append(out, ",qdisc_bypass=1");
 	return 0;
@@ -267,6 +271,15 @@ static int read_devargs(
 		return json_error(&at, NULL, "%s", allowed);
 	g_string_assign(out, text);
 	return config_unique(r, &at, "each device once", "devargs %s", text);
+}
+
+bool config_port_is_pci(const struct config_port *p)
+{
+	char *device = g_strndup(p->devargs, strcspn(p->devargs, ","));
+	bool pci = pci_valid(device);
+
+	g_free(device);
+	return pci;
 }
 
 static const struct driver drivers[] = {

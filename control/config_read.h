@@ -16,6 +16,7 @@ struct config_reader {
 	const struct json_at *root;
 	GHashTable *taken;    // what must be unique -> path of its first place
 	unsigned int lcores;  // packet lcores of the document
+	unsigned int pci;     // ports by PCI address
 	uint32_t peers;       // over all interfaces
 	uint32_t allowed_ips; // likewise
 	bool inline_secrets;  // the document itself holds keys
@@ -36,6 +37,7 @@ int config_key_public(const struct json_at *at, uint8_t out[32]);
 
 // config_port.c, config_wg.c: one element of "ports", "wireguard".
 int config_port_read(struct config_reader *r, const struct json_at *at);
+bool config_port_is_pci(const struct config_port *p);
 void config_port_free(struct config_port *p);
 int config_wg_read(struct config_reader *r, const struct json_at *at);
 void config_wg_free(struct config_wg *w);

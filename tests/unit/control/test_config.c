@@ -113,7 +113,7 @@ static void a_full_document_becomes_the_struct(void)
 	args = config_dp_args(c);
 	CU_ASSERT_STRING_EQUAL(args,
 		"--run-dir /run/strait-a --lcores 2-3,5 --main-cpu 1 --hugepages no --memory 300 "
-		"--packets 32768 --idle poll --aead sodium --group wheel");
+		"--packets 32768 --idle poll --aead sodium --group wheel --pci 0000:03:00.1");
 	g_free(args);
 
 	CU_ASSERT_EQUAL_FATAL(c->ports->len, 2);
@@ -199,9 +199,9 @@ static void each_driver_becomes_a_device_string(void)
 		{"\"driver\":\"pci\",\"address\":\"0000:AF:00.0\"", "0000:af:00.0"},
 		{"\"driver\":\"af_packet\",\"interface\":\"e\"",
 			"net_af_packet,iface=e,qpairs=1,blocksz=65536,framesz=2048,framecnt=2048"},
-		{"\"driver\":\"af_packet\",\"interface\":\"e\",\"mtu\":9000,\"frames\":1001,"
+		{"\"driver\":\"af_packet\",\"interface\":\"e\",\"mtu\":1964,\"frames\":1001,"
 		 "\"qdisc_bypass\":true",
-			"net_af_packet,iface=e,qpairs=1,blocksz=65536,framesz=16384,framecnt=1000,"
+			"net_af_packet,iface=e,qpairs=1,blocksz=65536,framesz=2048,framecnt=992,"
 			"qdisc_bypass=1"},
 		{"\"driver\":\"af_xdp\",\"interface\":\"e\",\"start_queue\":1,\"queues\":2,"
 		 "\"force_copy\":true",
@@ -371,6 +371,9 @@ static void port_parameters_are_checked(void)
 		"t.json: $.ports[0].interface: ");
 	expect(PORT("\"driver\":\"af_packet\",\"interface\":\"wan\""),
 		"t.json: $.ports[0].interface: found \"wan\", as at $.ports[0].name, allowed: ");
+	expect(PORT("\"driver\":\"af_packet\",\"interface\":\"e\",\"mtu\":1965"),
+		"t.json: $.ports[0].mtu: found 1965, allowed: an MTU of at most 1964 with "
+		"af_packet");
 	expect(PORT("\"driver\":\"memif\",\"socket\":\"m\",\"role\":\"server\""),
 		"t.json: $.ports[0].socket: found \"m\", allowed: an absolute path");
 	expect(PORT("\"driver\":\"memif\",\"socket\":\"/m\""),
