@@ -29,17 +29,27 @@ static void *ctx;
 // lcore 0 polls the device of the WAN's tap as if it were another queue of the WAN.
 static const uint16_t device_of[2] = {RIG_DEV_WAN_TAP, RIG_DEV_WAN};
 
+static struct lcore_plan receive_plan[2];
+static const struct lcore_plan *rig_plan[2];
+
 static void plan_receive(void)
 {
 	for (uint16_t i = 0; i < 2; i++) {
-		struct lcore_plan *plan = calloc(1, sizeof(*plan));
+		struct lcore_plan *plan = &receive_plan[i];
 
-		CU_ASSERT_PTR_NOT_NULL_FATAL(plan);
-		*plan = *atomic_load(&lcores.lc[i]->plan);
+		rig_plan[i] = atomic_load(&lcores.lc[i]->plan);
+		*plan = *rig_plan[i];
 		plan->nb_rx = 1;
 		plan->rx[0] = (struct lcore_rxq){.if_id = RIG_WAN, .eth_port = device_of[i]};
 		atomic_store(&lcores.lc[i]->plan, plan);
 	}
+}
+
+// The lcores have ended; the rig frees what it made itself.
+static void plan_restore(void)
+{
+	for (uint16_t i = 0; i < 2; i++)
+		atomic_store(&lcores.lc[i]->plan, rig_plan[i]);
 }
 
 static void poll_main(void)
@@ -179,6 +189,7 @@ static void each_counter_is_delivered_exactly_once(void)
 	report_drops();
 	CU_ASSERT(lcores.lc[1]->handoff_in > 0 && lcores.lc[0]->handoff_out > 0);
 	lcores_stop();
+	plan_restore();
 }
 
 static void a_peer_moves_to_where_its_packets_come_in(void)
@@ -208,6 +219,7 @@ static void a_peer_moves_to_where_its_packets_come_in(void)
 		poll_main();
 	CU_ASSERT_EQUAL(atomic_load(&rig.peer->slots[ST_SLOT_CURRENT])->index, RIG_INDEX + 1);
 	lcores_stop();
+	plan_restore();
 }
 
 int main(int argc, char **argv)
