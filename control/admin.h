@@ -17,5 +17,6 @@ struct admin_verb {
 };
 
 struct admin;
-struct admin *admin_new(const char *path, const char *group, const struct admin_verb *verbs, void *arg);
+struct admin *admin_new(
+	const char *path, const char *group, const struct admin_verb *verbs, void *arg);
 void admin_free(struct admin *a);

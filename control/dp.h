@@ -42,7 +42,7 @@ struct dp_ops {
 };
 
 struct dp *dp_new(const char *socket_path, const struct dp_ops *ops, void *arg);
-void dp_free(struct dp *dp); // done callbacks that are still due are not called
+void dp_free(struct dp *dp);  // done callbacks that are still due are not called
 void dp_start(struct dp *dp); // connects, and again whenever the connection is lost
 bool dp_connected(const struct dp *dp);
 // The last attempt to connect was refused: no data plane runs. False while one is connected or slow.
