@@ -13,13 +13,13 @@
 #include <stdint.h>
 
 struct config_dataplane {
-	char *lcores;      // CPU list of the packet lcores, "0,1"
-	int main_cpu;      // CPU of the data plane's main thread, -1 = not pinned
-	char *hugepages;   // "auto", "yes", "no"
+	char *lcores;    // CPU list of the packet lcores, "0,1"
+	int main_cpu;    // CPU of the data plane's main thread, -1 = not pinned
+	char *hugepages; // "auto", "yes", "no"
 	uint32_t memory_mb;
-	uint32_t packets;  // mbufs in the pool
-	bool adaptive;     // idle: "adaptive" or "poll"
-	char *aead;        // "auto", "ipsec_mb", "sodium"
+	uint32_t packets; // mbufs in the pool
+	bool adaptive;    // idle: "adaptive" or "poll"
+	char *aead;       // "auto", "ipsec_mb", "sodium"
 };
 
 struct config_route {
@@ -31,16 +31,23 @@ struct config_route {
 };
 
 enum config_driver {
-	DRIVER_PCI, DRIVER_AF_PACKET, DRIVER_AF_XDP, DRIVER_MEMIF, DRIVER_TAP, DRIVER_RING, DRIVER_NULL,
-	DRIVER_PCAP, DRIVER_DEVARGS,
+	DRIVER_PCI,
+	DRIVER_AF_PACKET,
+	DRIVER_AF_XDP,
+	DRIVER_MEMIF,
+	DRIVER_TAP,
+	DRIVER_RING,
+	DRIVER_NULL,
+	DRIVER_PCAP,
+	DRIVER_DEVARGS,
 };
 
 struct config_port {
-	char *name;      // also the host device's name
+	char *name; // also the host device's name
 	enum config_driver driver;
-	char *devargs;   // complete, as st_port wants it
-	char *guard_if;  // raw interface for AF_PACKET, AF_XDP; else NULL
-	bool host;       // pair with a tap (default true)
+	char *devargs;  // complete, as st_port wants it
+	char *guard_if; // raw interface for AF_PACKET, AF_XDP; else NULL
+	bool host;      // pair with a tap (default true)
 	uint8_t mac[6];
 	bool has_mac;
 	uint16_t mtu, rx_queues, tx_queues, ring_size;
@@ -72,15 +79,15 @@ struct config_wg {
 	bool mss_clamp;
 	bool route_allowed_ips; // put routes of allowed IPs on the TUN (default true), as wg-quick does
 	uint32_t table;         // for those routes, 254 by default
-	GPtrArray *addresses;   // of struct config_address *
-	GPtrArray *peers;       // of struct config_peer *
+	GPtrArray *addresses;           // of struct config_address *
+	GPtrArray *peers;               // of struct config_peer *
 	struct config_peer *peer_block; // locked memory that holds them all
 };
 
 struct config {
 	char *file;
-	char *run_dir;      // /run/strait
-	char *group;        // may use the admin socket
+	char *run_dir; // /run/strait
+	char *group;   // may use the admin socket
 	struct config_dataplane dataplane;
 	GPtrArray *ports;   // of struct config_port *
 	GPtrArray *wgs;     // of struct config_wg *

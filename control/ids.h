@@ -6,8 +6,8 @@
 
 #include <stdint.h>
 
-uint32_t ids_get(const char *name);  // gives a new one if need be; 0 = none left
-uint32_t ids_find(const char *name); // 0 = unknown
-const char *ids_name(uint32_t if_id); // NULL = unknown
-void ids_put(const char *name);       // the interface is gone
+uint32_t ids_get(const char *name);             // gives a new one if need be; 0 = none left
+uint32_t ids_find(const char *name);            // 0 = unknown
+const char *ids_name(uint32_t if_id);           // NULL = unknown
+void ids_put(const char *name);                 // the interface is gone
 int ids_take(const char *name, uint32_t if_id); // recovered from the data plane

@@ -28,33 +28,33 @@ struct wg_recovered;
 
 // What happened to handshake messages and to what else came to the sockets.
 #define WG_COUNTERS(X)                                                                             \
-	X(received)         /* handshake messages */                                               \
-	X(malformed)        /* unknown type or wrong length */                                     \
-	X(invalid_mac)      /* mac1 does not verify: not meant for us */                           \
-	X(no_key)           /* interface without a private key */                                  \
-	X(rate_limited)     /* under load, source sends too much */                                \
-	X(cookies_sent)     /* under load, source has to prove its address */                      \
-	X(cookies_received) /* and we had to */                                                    \
-	X(cookies_refused)  /* cookie reply that answers nothing of ours */                        \
-	X(queue_full)       /* 4096 messages wait for workers */                                   \
-	X(unauthenticated)  /* does not decrypt */                                                 \
-	X(unknown_peer)     /* decrypts, nobody we know */                                         \
-	X(replayed)         /* initiation with an old timestamp */                                 \
-	X(flooding)         /* initiations closer than 20 ms */                                    \
-	X(unknown_index)    /* response to no handshake of ours */                                 \
-	X(no_dataplane)     /* nobody there to carry the session */                                \
-	X(install_failed)   /* the data plane refused the session */                               \
-	X(initiations_sent)                                                                        \
-	X(responses_sent)                                                                          \
-	X(sessions_initiated)                                                                      \
-	X(sessions_answered)                                                                       \
-	X(send_failed)                                                                             \
-	X(data_passed_down) /* data packets from devices that are not ours */                      \
-	X(data_dropped)     /* data packets that an lcore should have taken, or too many */        \
-	X(data_sent)        /* for endpoints behind devices that are not ours */
+	X(received, "handshake messages")                                                          \
+	X(malformed, "unknown type or wrong length")                                               \
+	X(invalid_mac, "mac1 does not verify: not meant for us")                                   \
+	X(no_key, "interface without a private key")                                               \
+	X(rate_limited, "under load, source sends too much")                                       \
+	X(cookies_sent, "under load, source has to prove its address")                             \
+	X(cookies_received, "and we had to")                                                       \
+	X(cookies_refused, "cookie reply that answers nothing of ours")                            \
+	X(queue_full, "4096 messages wait for workers")                                            \
+	X(unauthenticated, "does not decrypt")                                                     \
+	X(unknown_peer, "decrypts, nobody we know")                                                \
+	X(replayed, "initiation with an old timestamp")                                            \
+	X(flooding, "initiations closer than 20 ms")                                               \
+	X(unknown_index, "response to no handshake of ours")                                       \
+	X(no_dataplane, "nobody there to carry the session")                                       \
+	X(install_failed, "the data plane refused the session")                                    \
+	X(initiations_sent, "initiations sent")                                                    \
+	X(responses_sent, "responses sent")                                                        \
+	X(sessions_initiated, "sessions that we began")                                            \
+	X(sessions_answered, "sessions that a peer began")                                         \
+	X(send_failed, "the kernel refused a datagram")                                            \
+	X(data_passed_down, "data packets from devices that are not ours")                         \
+	X(data_dropped, "data packets that an lcore should have taken, or too many")               \
+	X(data_sent, "for endpoints behind devices that are not ours")
 
 struct wg_counters {
-#define X(name) uint64_t name;
+#define X(name, text) uint64_t name;
 	WG_COUNTERS(X)
 #undef X
 };

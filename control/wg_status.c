@@ -111,7 +111,7 @@ void wg_status(struct wg *wg, struct cJSON *into)
 		for (const GList *l = i->peer_list.head; l; l = l->next)
 			add_peer(peers, l->data, now);
 	}
-#define X(name) cJSON_AddNumberToObject(counters, #name, (double)wg->counters.name);
+#define X(name, text) cJSON_AddNumberToObject(counters, #name, (double)wg->counters.name);
 	WG_COUNTERS(X)
 #undef X
 	cJSON_AddNumberToObject(counters, "queued", handshake_pool_queued(wg->pool));

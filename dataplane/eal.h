@@ -5,5 +5,5 @@
 
 struct options;
 
-void eal_hugepages_reserve(const struct options *o); // before privileges go
+void eal_hugepages_reserve(const struct options *o);         // before privileges go
 int eal_start(const struct options *o, const char *program); // logs what failed

@@ -16,13 +16,13 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define LCORE_MAX     64
-#define VEC_MAX       512 // packets in front of one stage
-#define RX_BURST      32
-#define LCORE_RX_MAX  128 // taken in by one pass, so that no vec can overflow by arrival alone
-#define HANDOFF_RING  1024 // per ordered pair of lcores; also >= 100 ms of the loss tests' stream
-#define EVENT_RING    4096 // per lcore, towards main
-#define TO_MAIN_RING  256  // per lcore; rte_ring of mbufs for PACKET_IN
+#define LCORE_MAX    64
+#define VEC_MAX      512 // packets in front of one stage
+#define RX_BURST     32
+#define LCORE_RX_MAX 128  // taken in by one pass, so that no vec can overflow by arrival alone
+#define HANDOFF_RING 1024 // per ordered pair of lcores; also >= 100 ms of the loss tests' stream
+#define EVENT_RING   4096 // per lcore, towards main
+#define TO_MAIN_RING 256  // per lcore; rte_ring of mbufs for PACKET_IN
 
 // Which pointers into the tables a packet may carry from one pass to the next: in a handoff ring keypair
 // and peer (main frees these only after the rings have moved past, see reclaim_later_rings); in `again`,
@@ -102,9 +102,9 @@ struct reassembly;
 struct aead_scratch;
 
 struct lcore {
-	uint16_t id;        // 0..nb-1, our own numbering
+	uint16_t id;         // 0..nb-1, our own numbering
 	unsigned int rte_id; // DPDK's lcore id
-	uint64_t now;       // TSC, read once per pass
+	uint64_t now;        // TSC, read once per pass
 	struct vec in[ST_STAGE_COUNT];
 	struct stage_stats stats[ST_STAGE_COUNT]; // main: ro (relaxed)
 	uint64_t drops[ST_DROP_COUNT];            // main: ro (relaxed)
@@ -112,32 +112,32 @@ struct lcore {
 	void *aead_ctx;
 	const struct aead_backend *aead;
 	struct rte_mempool *pool;
-	struct reassembly *frags;      // stages/reassemble.c
-	struct aead_scratch *scratch;  // stages/crypt.h: operations of one burst
-	struct vec again;     // enters at packet_of(m)->target in the next pass
+	struct reassembly *frags;                 // stages/reassemble.c
+	struct aead_scratch *scratch;             // stages/crypt.h: operations of one burst
+	struct vec again;                         // enters at packet_of(m)->target in the next pass
 	struct rte_mbuf *neigh_head, *neigh_tail; // packets that wait for a neighbour
 	uint16_t neigh_queued;
-	uint32_t neigh_seen;  // neigh_generation when they were last tried
-	struct peer *staged_peers;     // peers of ours with staged packets, through peer->staged_next
-	uint64_t staged_checked;       // TSC of the last look for old ones
-	struct peer *give_peer;        // to be given away at the end of this pass ...
-	uint16_t give_to;              // ... to this lcore
-	uint64_t hz;                   // TSC
+	uint32_t neigh_seen;       // neigh_generation when they were last tried
+	struct peer *staged_peers; // peers of ours with staged packets, through peer->staged_next
+	uint64_t staged_checked;   // TSC of the last look for old ones
+	struct peer *give_peer;    // to be given away at the end of this pass ...
+	uint16_t give_to;          // ... to this lcore
+	uint64_t hz;               // TSC
 	uint64_t icmp_tokens, icmp_stamp, icmp_cost; // rate limit of errors made here, in TSC units
-	uint16_t ip_id;                // of outer IPv4 headers
-	uint16_t rx_next;              // queue that the next pass polls first
-	uint32_t tx_ports;             // DPDK ports with something in tx[]
+	uint16_t ip_id;                              // of outer IPv4 headers
+	uint16_t rx_next;                            // queue that the next pass polls first
+	uint32_t tx_ports;                           // DPDK ports with something in tx[]
 	struct outbuf tx[RTE_MAX_ETHPORTS];
-	uint64_t handoff_lcores;       // lcores with something in out[]
+	uint64_t handoff_lcores; // lcores with something in out[]
 	struct outbuf out[LCORE_MAX];
 	const struct lcore_plan *_Atomic plan; // main: wo, lcore: ro
-	struct rte_ring *handoff[LCORE_MAX];   // [from] SPSC of mbufs, this lcore consumes; created by main
-	struct rte_ring *cmds;                 // SPSC of struct lcore_cmd *, main produces
-	struct rte_ring *events;               // SPSC of struct lcore_event, main consumes
+	struct rte_ring *handoff[LCORE_MAX]; // [from] SPSC of mbufs, this lcore consumes; created by main
+	struct rte_ring *cmds;               // SPSC of struct lcore_cmd *, main produces
+	struct rte_ring *events;             // SPSC of struct lcore_event, main consumes
 	// SPSC of mbufs, main consumes: datagrams for PACKET_IN. Outer IP + UDP header from data_off on,
 	// l3_off and l4_off set, packet_of(m)->hash = peer_id. lcores_init creates it.
 	struct rte_ring *to_main;
-	_Atomic uint64_t events_lost;          // lcore: wo, main: ro
+	_Atomic uint64_t events_lost;                                  // lcore: wo, main: ro
 	uint64_t loops, busy_loops, sleeps, busy_cycles, total_cycles; // main: ro (relaxed)
 	uint64_t handoff_in, handoff_out;
 	uint64_t idle_since;
@@ -148,7 +148,7 @@ struct lcore_table {
 	struct lcore *lc[LCORE_MAX];
 	struct rte_rcu_qsbr *qsbr; // reporter id = lcore id; offline while asleep
 	_Atomic int stop;
-	int adaptive; // 0: poll
+	int adaptive;            // 0: poll
 	_Atomic uint32_t staged; // packets in staging queues; lcores: rw, capped by STAGED_MAX
 };
 extern struct lcore_table lcores; // filled by lcores_init before launch

@@ -29,7 +29,7 @@ struct options {
 	bool adaptive;
 	const char *aead;
 	const char *file_prefix;
-	uint32_t gid; // of the socket; -1 = as it comes
+	uint32_t gid;     // of the socket; -1 = as it comes
 	const char *user; // NULL: stays who it is
 	uid_t uid;
 	gid_t user_gid;

@@ -38,9 +38,10 @@ static inline void stage_push(struct lcore *lc, enum st_stage to, struct rte_mbu
 }
 
 // What a pass does besides running stages over their vecs.
-unsigned int rx_poll(struct lcore *lc);  // polls this lcore's queues into in[rx]
-void l2out_retry(struct lcore *lc);      // packets whose neighbour may be known by now, or is too late
-void drop_now(struct lcore *lc, struct rte_mbuf *m, enum st_drop why); // right of drop, and outside of stages
+unsigned int rx_poll(struct lcore *lc); // polls this lcore's queues into in[rx]
+void l2out_retry(struct lcore *lc); // packets whose neighbour may be known by now, or is too late
+void drop_now(struct lcore *lc, struct rte_mbuf *m,
+	enum st_drop why);                                  // right of drop, and outside of stages
 void packet_consumed(struct lcore *lc, struct rte_mbuf *m); // ends here as it should: no drop
 
 static inline void stage_drop(struct lcore *lc, struct rte_mbuf *m, enum st_drop why)

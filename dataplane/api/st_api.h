@@ -37,11 +37,11 @@
 // ---- header --------------------------------------------------------------------------------------
 
 enum st_op {
-	ST_OP_HELLO = 1,      // both ways; body st_hello. Must be first; anything else before it: EPROTO
-	ST_OP_SET = 2,        // kind, body, blob. fd by SCM_RIGHTS for ST_SOCKET and ST_CAPTURE
-	ST_OP_DEL = 3,        // kind, body = key only
-	ST_OP_DUMP = 4,       // kind; answered by ST_OP_ITEM..., then ST_OP_REPLY
-	ST_OP_ITEM = 5,       // one dumped object (seq of the DUMP); fd by SCM_RIGHTS for ST_SOCKET
+	ST_OP_HELLO = 1, // both ways; body st_hello. Must be first; anything else before it: EPROTO
+	ST_OP_SET = 2,   // kind, body, blob. fd by SCM_RIGHTS for ST_SOCKET and ST_CAPTURE
+	ST_OP_DEL = 3,   // kind, body = key only
+	ST_OP_DUMP = 4,  // kind; answered by ST_OP_ITEM..., then ST_OP_REPLY
+	ST_OP_ITEM = 5,  // one dumped object (seq of the DUMP); fd by SCM_RIGHTS for ST_SOCKET
 	ST_OP_SYNC_BEGIN = 6, // mark every object but KEY, SOCKET
 	ST_OP_SYNC_END = 7,   // remove what is still marked
 	ST_OP_KEEPALIVE = 8,  // body st_peer_key: send one empty data packet under the current key
@@ -65,9 +65,9 @@ struct st_msg {
 #define ST_ROLE_CONTROLLER 1
 
 struct st_hello {
-	uint32_t version;   // ST_API_VERSION; a mismatch is answered with -EPROTONOSUPPORT and a close
-	uint32_t role;      // ST_ROLE_*
-	uint64_t instance;  // reply: random per start of strait-dp, tells a restart from a reconnect
+	uint32_t version; // ST_API_VERSION; a mismatch is answered with -EPROTONOSUPPORT and a close
+	uint32_t role;    // ST_ROLE_*
+	uint64_t instance; // reply: random per start of strait-dp, tells a restart from a reconnect
 	uint64_t uptime_ms; // reply
 	uint32_t lcores;    // reply: number of packet lcores
 	uint32_t pid;       // reply
@@ -124,9 +124,9 @@ struct st_port_key {
 
 struct st_port {
 	struct st_port_key key;
-	char name[ST_NAME_MAX];      // as in the config
-	char devargs[256];           // DPDK device string: "0000:03:00.0", "net_af_packet,iface=eth1", ...
-				     // for a vdev without an instance number strait-dp appends the if_id
+	char name[ST_NAME_MAX]; // as in the config
+	char devargs[256]; // DPDK device string: "0000:03:00.0", "net_af_packet,iface=eth1", ...
+		// for a vdev without an instance number strait-dp appends the if_id
 	char host_name[ST_NAME_MAX]; // persistent tap that exists already; "" = no host side
 	char guard_if[ST_NAME_MAX];  // raw interface that the kernel must not hear, "" = none
 	uint8_t mac[6];              // all zero: keep the device's own
@@ -135,7 +135,7 @@ struct st_port {
 	uint16_t tx_queues;          // likewise
 	uint16_t ring_size;          // descriptors per queue, 0 = default
 	uint16_t pad0;
-	uint32_t flags;              // ST_PORT_F_*
+	uint32_t flags; // ST_PORT_F_*
 	uint32_t pad1;
 };
 
@@ -150,8 +150,8 @@ struct st_wgif {
 	char name[ST_NAME_MAX];
 	char host_name[ST_NAME_MAX]; // persistent TUN that exists already; "" = no host side
 	uint16_t mtu;                // inner MTU, 1420 by default
-	uint16_t listen_port_be;     // data for a keypair of this interface is taken on this port only
-	uint16_t mss_clamp;          // 1: clamp TCP MSS to the MTU in both directions
+	uint16_t listen_port_be; // data for a keypair of this interface is taken on this port only
+	uint16_t mss_clamp;      // 1: clamp TCP MSS to the MTU in both directions
 	uint16_t pad;
 };
 
@@ -224,9 +224,9 @@ struct st_rule {
 	uint32_t table;
 	uint32_t flags;
 	int16_t suppress_plen; // drop a result whose prefix is this long or shorter (family's bits); -1 = off
-	uint8_t action;        // enum st_rule_action
-	uint8_t ip_proto;      // 0 = any
-	uint8_t tos;           // 0 = any
+	uint8_t action;   // enum st_rule_action
+	uint8_t ip_proto; // 0 = any
+	uint8_t tos;      // 0 = any
 	uint8_t pad[3];
 };
 
@@ -246,7 +246,7 @@ struct st_neigh {
 // ---- PORTMAP: who owns a UDP port of this box ------------------------------------------------------
 
 enum st_portmap_owner {
-	ST_OWNER_KERNEL = 0,    // what is not in the map
+	ST_OWNER_KERNEL = 0, // what is not in the map
 	ST_OWNER_WIREGUARD = 1, // WireGuard, later ICE; lcores take type 4, the rest goes to the socket
 };
 
@@ -298,9 +298,9 @@ struct st_endpoint_key {
 
 struct st_endpoint {
 	struct st_endpoint_key key;
-	struct st_addr local;    // source address, never unspecified
+	struct st_addr local; // source address, never unspecified
 	struct st_addr remote;
-	struct st_addr nexthop;  // gateway, or remote when on link; its MAC comes from NEIGH
+	struct st_addr nexthop; // gateway, or remote when on link; its MAC comes from NEIGH
 	uint16_t local_port_be;
 	uint16_t remote_port_be;
 	uint32_t if_id;    // egress: a port, or a WireGuard interface (tunnel in a tunnel)
@@ -441,18 +441,18 @@ struct st_stat_pool {
 // ---- events (data plane -> controller; TRACE, and EXPIRED of a CAPTURE, go to their observer) ----
 
 enum st_event {
-	ST_EV_KEY_NEEDED = 1,    // st_ev_peer: packets are staged (or dropped) for want of a session
+	ST_EV_KEY_NEEDED = 1, // st_ev_peer: packets are staged (or dropped) for want of a session
 	ST_EV_KEY_CONFIRMED = 2, // st_ev_key: first authenticated packet on the responder's `next`
 	ST_EV_REKEY_DUE = 3,     // st_ev_key: age or message count
 	ST_EV_ENDPOINT_SEEN = 4, // st_ev_endpoint: authenticated packet from another tuple
 	ST_EV_PEER_ACTIVITY = 5, // st_ev_activity
 	ST_EV_NEIGH_NEEDED = 6,  // st_ev_neigh: a packet waits for this neighbour
-	ST_EV_EXPIRED = 7,       // kind in st_ev_expired; the object is gone. CAPTURE: its file is complete
-	ST_EV_OVERRUN = 8,       // st_ev_overrun: events were lost; DUMP what matters
-	ST_EV_LINK = 9,          // st_ev_link
-	ST_EV_TRACE = 10,        // st_ev_trace
-	ST_EV_PACKET_IN = 11,    // st_packet_io, datagram as blob: send it with the peer's socket
-	ST_EV_PORT_FAILED = 12,  // st_ev_link: a port stopped working
+	ST_EV_EXPIRED = 7, // kind in st_ev_expired; the object is gone. CAPTURE: its file is complete
+	ST_EV_OVERRUN = 8,      // st_ev_overrun: events were lost; DUMP what matters
+	ST_EV_LINK = 9,         // st_ev_link
+	ST_EV_TRACE = 10,       // st_ev_trace
+	ST_EV_PACKET_IN = 11,   // st_packet_io, datagram as blob: send it with the peer's socket
+	ST_EV_PORT_FAILED = 12, // st_ev_link: a port stopped working
 };
 
 struct st_ev_peer {
@@ -557,48 +557,48 @@ struct st_packet_io {
 // ---- names -----------------------------------------------------------------------------------------
 
 // Drop reasons: name, what it means. The order is part of the ABI; new ones go to the end.
-#define ST_DROP_REASONS(X)                                                                             \
-	X(rx_short, "frame too short for its headers")                                                 \
-	X(rx_not_our_mac, "unicast frame for another station")                                         \
-	X(rx_bad_ip, "IP header malformed: version, length, header checksum")                          \
-	X(rx_vlan, "tagged frame, and no host side to take it")                                        \
-	X(rx_port_down, "port is being removed")                                                       \
-	X(frag_tiny, "outer fragment too small to be honest")                                          \
-	X(frag_overlap, "outer fragment overlaps or exceeds 64 kB")                                    \
-	X(frag_table_full, "reassembly table or its per-source share is full")                         \
-	X(frag_timeout, "fragments of a packet did not all come in time")                              \
-	X(udp_bad_length, "UDP length below 8 or beyond the packet")                                   \
-	X(udp_bad_checksum, "UDP checksum wrong")                                                      \
-	X(wg_malformed, "WireGuard data packet below 32 bytes")                                        \
-	X(wg_no_session, "receiver index unknown on this port")                                        \
-	X(wg_expired, "keypair past REJECT_AFTER_TIME")                                                \
-	X(wg_bad_tag, "AEAD tag does not verify")                                                      \
-	X(wg_replay, "counter seen before, behind the window, or at its limit")                        \
-	X(wg_inner_version, "plaintext is neither IPv4 nor IPv6")                                      \
-	X(wg_inner_length, "inner length below its header or beyond the plaintext")                    \
-	X(wg_not_allowed, "inner source is not an allowed IP of this peer")                            \
-	X(wg_no_peer, "inner destination is nobody's allowed IP")                                      \
-	X(wg_no_endpoint, "peer has no endpoint")                                                      \
-	X(wg_staged_full, "oldest of 128 staged packets, or the global staging cap")                   \
-	X(wg_staged_timeout, "no session came for staged packets")                                     \
-	X(wg_nonce_limit, "keypair sent REJECT_AFTER_MESSAGES")                                        \
-	X(wg_peer_removed, "peer was removed with packets under way")                                  \
-	X(ttl_exceeded, "TTL or hop limit reached 0")                                                  \
-	X(no_route, "no route to destination")                                                         \
-	X(route_blackhole, "blackhole route or rule")                                                  \
-	X(route_prohibit, "prohibit route or rule")                                                    \
-	X(route_martian, "source or destination must not be forwarded")                                \
-	X(mtu_exceeded, "too big for the next hop, and must not be fragmented")                        \
-	X(frag_failed, "could not be fragmented")                                                      \
-	X(neigh_unresolved, "no MAC of the next hop came in time")                                     \
-	X(neigh_queue_full, "too many packets wait for neighbours")                                    \
-	X(no_host_device, "for the host, and the interface has no host side")                          \
-	X(host_full, "host device did not take it")                                                    \
-	X(tx_full, "port's transmit ring full")                                                        \
-	X(handoff_full, "ring to the owning lcore full")                                               \
-	X(no_mbuf, "packet pool empty")                                                                \
-	X(loop, "went through this box too often (tunnel in a tunnel, routing loop)")                  \
-	X(icmp_limited, "ICMP error not sent: rate limit, or none is due for such a packet")           \
+#define ST_DROP_REASONS(X)                                                                         \
+	X(rx_short, "frame too short for its headers")                                             \
+	X(rx_not_our_mac, "unicast frame for another station")                                     \
+	X(rx_bad_ip, "IP header malformed: version, length, header checksum")                      \
+	X(rx_vlan, "tagged frame, and no host side to take it")                                    \
+	X(rx_port_down, "port is being removed")                                                   \
+	X(frag_tiny, "outer fragment too small to be honest")                                      \
+	X(frag_overlap, "outer fragment overlaps or exceeds 64 kB")                                \
+	X(frag_table_full, "reassembly table or its per-source share is full")                     \
+	X(frag_timeout, "fragments of a packet did not all come in time")                          \
+	X(udp_bad_length, "UDP length below 8 or beyond the packet")                               \
+	X(udp_bad_checksum, "UDP checksum wrong")                                                  \
+	X(wg_malformed, "WireGuard data packet below 32 bytes")                                    \
+	X(wg_no_session, "receiver index unknown on this port")                                    \
+	X(wg_expired, "keypair past REJECT_AFTER_TIME")                                            \
+	X(wg_bad_tag, "AEAD tag does not verify")                                                  \
+	X(wg_replay, "counter seen before, behind the window, or at its limit")                    \
+	X(wg_inner_version, "plaintext is neither IPv4 nor IPv6")                                  \
+	X(wg_inner_length, "inner length below its header or beyond the plaintext")                \
+	X(wg_not_allowed, "inner source is not an allowed IP of this peer")                        \
+	X(wg_no_peer, "inner destination is nobody's allowed IP")                                  \
+	X(wg_no_endpoint, "peer has no endpoint")                                                  \
+	X(wg_staged_full, "oldest of 128 staged packets, or the global staging cap")               \
+	X(wg_staged_timeout, "no session came for staged packets")                                 \
+	X(wg_nonce_limit, "keypair sent REJECT_AFTER_MESSAGES")                                    \
+	X(wg_peer_removed, "peer was removed with packets under way")                              \
+	X(ttl_exceeded, "TTL or hop limit reached 0")                                              \
+	X(no_route, "no route to destination")                                                     \
+	X(route_blackhole, "blackhole route or rule")                                              \
+	X(route_prohibit, "prohibit route or rule")                                                \
+	X(route_martian, "source or destination must not be forwarded")                            \
+	X(mtu_exceeded, "too big for the next hop, and must not be fragmented")                    \
+	X(frag_failed, "could not be fragmented")                                                  \
+	X(neigh_unresolved, "no MAC of the next hop came in time")                                 \
+	X(neigh_queue_full, "too many packets wait for neighbours")                                \
+	X(no_host_device, "for the host, and the interface has no host side")                      \
+	X(host_full, "host device did not take it")                                                \
+	X(tx_full, "port's transmit ring full")                                                    \
+	X(handoff_full, "ring to the owning lcore full")                                           \
+	X(no_mbuf, "packet pool empty")                                                            \
+	X(loop, "went through this box too often (tunnel in a tunnel, routing loop)")              \
+	X(icmp_limited, "ICMP error not sent: rate limit, or none is due for such a packet")       \
 	X(iface_down, "outgoing interface is down or gone")
 
 enum st_drop {
@@ -609,17 +609,17 @@ enum st_drop {
 };
 
 // Stages, in the order of the table: a packet only ever moves to the right.
-#define ST_STAGES(X)                                                                                   \
-	X(rx)                                                                                          \
-	X(reassemble)                                                                                  \
-	X(classify)                                                                                    \
-	X(wg_open)                                                                                     \
-	X(wg_accept)                                                                                   \
-	X(route)                                                                                       \
-	X(wg_encrypt)                                                                                  \
-	X(l2out)                                                                                       \
-	X(punt)                                                                                        \
-	X(drop)                                                                                        \
+#define ST_STAGES(X)                                                                               \
+	X(rx)                                                                                      \
+	X(reassemble)                                                                              \
+	X(classify)                                                                                \
+	X(wg_open)                                                                                 \
+	X(wg_accept)                                                                               \
+	X(route)                                                                                   \
+	X(wg_encrypt)                                                                              \
+	X(l2out)                                                                                   \
+	X(punt)                                                                                    \
+	X(drop)                                                                                    \
 	X(tx)
 
 enum st_stage {

@@ -44,8 +44,8 @@ extern const struct iface *_Atomic iface_table[ST_MAX_IFACES]; // main: wo, lcor
 static inline const struct iface *iface_get(uint16_t if_id)
 {
 	return if_id < ST_MAX_IFACES
-		? atomic_load_explicit(&iface_table[if_id], memory_order_acquire)
-		: NULL;
+		       ? atomic_load_explicit(&iface_table[if_id], memory_order_acquire)
+		       : NULL;
 }
 
 // Object handlers (see object.h).

@@ -23,12 +23,12 @@
 struct keypair {
 	uint8_t send_key[NOISE_KEY_LEN]; // ro after install; wiped when freed
 	uint8_t recv_key[NOISE_KEY_LEN];
-	uint32_t index;           // ours
+	uint32_t index; // ours
 	uint32_t remote_index;
 	struct peer *peer;
-	uint64_t birth, expiry;   // TSC; expiry = birth + REJECT_AFTER_TIME
-	uint64_t rekey_at;        // TSC: birth + 120 s for an initiator, UINT64_MAX for a responder
-	uint64_t rekey_rx_at;     // TSC: birth + 165 s for an initiator, likewise
+	uint64_t birth, expiry; // TSC; expiry = birth + REJECT_AFTER_TIME
+	uint64_t rekey_at;      // TSC: birth + 120 s for an initiator, UINT64_MAX for a responder
+	uint64_t rekey_rx_at;   // TSC: birth + 165 s for an initiator, likewise
 	bool initiator;
 	_Atomic bool rekey_asked; // lcore: rw (relaxed); one REKEY_DUE per keypair from sending
 	bool rekey_rx_asked;      // owner: rw
@@ -43,7 +43,7 @@ struct endpoint {
 	uint8_t header_len;
 	bool ipv6;
 	// Both as rte_raw_cksum gives them: words as they stand in memory, folded.
-	uint16_t ip_csum_base; // sum of the IPv4 header's constant words, folded, not inverted
+	uint16_t ip_csum_base;  // sum of the IPv4 header's constant words, folded, not inverted
 	uint16_t udp_csum_base; // sum of pseudo header and ports, without lengths
 };
 
@@ -56,20 +56,21 @@ struct peer_counts {
 struct peer {
 	uint32_t id;
 	uint16_t if_id;
-	_Atomic uint16_t owner; // lcore id; the owner: wo (release), others: ro (acquire)
+	_Atomic uint16_t owner;           // lcore id; the owner: wo (release), others: ro (acquire)
 	struct keypair *_Atomic slots[3]; // ST_SLOT_*; owner: wo (release), lcore: ro (acquire)
 	const struct endpoint *_Atomic endpoint; // main: wo, lcore: ro
-	_Atomic bool dead;     // main: wo. Unlinked; nothing may be staged any more
+	_Atomic bool dead;                 // main: wo. Unlinked; nothing may be staged any more
 	_Atomic uint32_t activity_pending; // an ACTIVITY event is on its way; lcore sets, main clears
 	struct peer_main *main;            // main only: keys, commands, what was reported
 	// owner only
 	struct rte_mbuf *staged_head, *staged_tail; // through packet_of(m)->next
-	uint16_t staged;       // main: ro (relaxed)
-	uint16_t handoff_from; // lcore whose handed-off packets came last ...
-	uint32_t handoff_run;  // ... and how many in a row without one of another source
-	uint64_t key_asked;    // TSC of the last KEY_NEEDED
-	struct peer *staged_next;   // in its owner's list of peers with staged packets
-	struct st_addr seen_local, seen_remote; // last ENDPOINT_SEEN reported, to report each change once
+	uint16_t staged;                            // main: ro (relaxed)
+	uint16_t handoff_from;                      // lcore whose handed-off packets came last ...
+	uint32_t handoff_run;     // ... and how many in a row without one of another source
+	uint64_t key_asked;       // TSC of the last KEY_NEEDED
+	struct peer *staged_next; // in its owner's list of peers with staged packets
+	struct st_addr seen_local,
+		seen_remote; // last ENDPOINT_SEEN reported, to report each change once
 	uint16_t seen_port_be;
 	uint64_t seen_stamp;
 	struct peer_counts counts[]; // one per lcore
@@ -103,8 +104,8 @@ void keypair_tables_fini(void);
 struct command;
 struct peer_main {
 	struct keypair *keys[PEER_KEYS_MAX];
-	uint32_t allowed_ips; // how many point here
+	uint32_t allowed_ips;                // how many point here
 	struct command *cmd_head, *cmd_tail; // one at a time is with the owner
-	uint8_t dirty; // turns left in which its counters are looked at
+	uint8_t dirty;                       // turns left in which its counters are looked at
 	uint64_t seen[4]; // newest stamps reported: data sent, any sent, data received, any received
 };

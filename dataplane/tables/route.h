@@ -10,10 +10,10 @@
 #include <stdint.h>
 
 struct route_result {
-	uint8_t action;  // enum st_route_action; 0 = no route
-	uint8_t why;     // enum st_drop for the actions that drop
-	uint16_t if_id;  // UNICAST: egress, 0 = the kernel's way is not one of our interfaces
-	uint16_t mtu;    // 0 = the interface's
+	uint8_t action; // enum st_route_action; 0 = no route
+	uint8_t why;    // enum st_drop for the actions that drop
+	uint16_t if_id; // UNICAST: egress, 0 = the kernel's way is not one of our interfaces
+	uint16_t mtu;   // 0 = the interface's
 	struct st_addr gateway; // all zero = on link
 };
 
