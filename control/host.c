@@ -88,7 +88,7 @@ static int devices_apply(struct rtnl *r, const struct config *c, char **ret_erro
 
 static bool list_has(const char *list, uint16_t port)
 {
-	g_auto(GStrv) items = g_strsplit(g_strstrip(g_strdup(list)), ",", -1);
+	g_auto(GStrv) items = g_strsplit(list, ",", -1);
 
 	for (char **i = items; *i; i++) {
 		unsigned int lo, hi;

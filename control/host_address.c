@@ -118,7 +118,7 @@ static void found_take(const struct nlmsghdr *nlh, void *arg)
 		g_array_append_val(f->stale, w);
 }
 
-static int stale_remove(struct rtnl *r, const GArray *wanted)
+static int stale_remove(struct rtnl *r, const GArray *wanted, bool *ret_removed)
 {
 	struct found f = {
 		.stale = g_array_new(FALSE, FALSE, sizeof(struct wanted)), .wanted = wanted};
@@ -126,6 +126,7 @@ static int stale_remove(struct rtnl *r, const GArray *wanted)
 
 	for (guint i = 0; i < f.stale->len; i++)
 		address_del(r, &g_array_index(f.stale, struct wanted, i));
+	*ret_removed = f.stale->len > 0;
 	g_array_free(f.stale, TRUE);
 	return err == -EINTR ? 0 : err;
 }
@@ -148,6 +149,7 @@ static int wanted_add(struct rtnl *r, const GArray *wanted, char **ret_error)
 int host_addresses_apply(struct rtnl *r, const struct config *c, char **ret_error)
 {
 	GArray *wanted = g_array_new(FALSE, FALSE, sizeof(struct wanted));
+	bool removed = false;
 	int err = 0;
 
 	for (guint i = 0; i < c->ports->len && !err; i++) {
@@ -164,10 +166,13 @@ int host_addresses_apply(struct rtnl *r, const struct config *c, char **ret_erro
 	if (!err)
 		err = wanted_add(r, wanted, ret_error);
 	if (!err) {
-		err = stale_remove(r, wanted);
+		err = stale_remove(r, wanted, &removed);
 		if (err)
 			*ret_error = host_error(r, "list addresses of", "all", err);
 	}
+	// With the first address of a subnet the kernel may remove the others of it.
+	if (!err && removed)
+		err = wanted_add(r, wanted, ret_error);
 	g_array_free(wanted, TRUE);
 	return err;
 }
