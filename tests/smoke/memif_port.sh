@@ -9,10 +9,10 @@
 lab_init memif_port
 
 free=$(awk '/^HugePages_Free/ { print $2 }' /proc/meminfo)
-[ "${free:-0}" -ge 260 ] || lab_skip "memif needs 260 free hugepages of 2 MB, there are ${free:-0}"
+[ "${free:-0}" -ge 170 ] || lab_skip "memif needs 170 free hugepages of 2 MB, there are ${free:-0}"
 memif() # server|client
 {
-	printf '.dataplane.hugepages = "yes" | .dataplane.memory_mb = 256 | .ports[1] |= (del(.interface) | .driver = "memif"
+	printf '.dataplane.hugepages = "yes" | .dataplane.memory_mb = 160 | .dataplane.packets = 8192 | .ports[1] |= (del(.interface) | .driver = "memif"
 		| .socket = "%s/memif.sock" | .role = "%s")' "$LAB_DIR" "$1"
 }
 must 'boxes' eval 'wan_box wan && site_boxes a && site_boxes b'

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-3-Clause
 #
-# A port that reads packets from a file and writes to another: what was recorded on a LAN goes into the tunnel, and
+# A port that reads packets from a file, over and over, and writes to another: what was recorded on a LAN goes into the tunnel, and
 # what the gateway sends to that LAN is in the file.
 # shellcheck source=lab.sh
 . "$(dirname "$0")/lab.sh"
@@ -13,7 +13,7 @@ must 'boxes' eval 'wan_box wan && site_boxes a && peer_boxes'
 "$LAB_ROOT/tests/tools/pcapmake.py" "$LAB_DIR/in.pcap" --count 20 --source 10.1.0.2 --to 10.3.0.2 --port 7777 \
 	--mac 02:00:00:00:01:01 --from-mac 02:00:00:00:01:02
 gateway_config a ".ports[0] |= (del(.interface) | .driver = \"pcap\" | .rx_pcap = \"$LAB_DIR/in.pcap\"
-	| .tx_pcap = \"$LAB_DIR/out.pcap\" | .mac = \"02:00:00:00:01:01\")" "$(site_peer_entry peer "192.0.2.3:$WG_PORT")"
+	| .infinite_rx = true | .tx_pcap = \"$LAB_DIR/out.pcap\" | .mac = \"02:00:00:00:01:01\")" "$(site_peer_entry peer "192.0.2.3:$WG_PORT")"
 must 'peer starts' stock_peer a=
 bg count lanp tcpdump -n -i eth0 -c 20 'udp and dst port 7777 and src host 10.1.0.2'
 must 'listening' wait_until 5 grep -q 'listening on' "$LAB_DIR/count.log"

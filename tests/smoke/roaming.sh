@@ -18,11 +18,13 @@ must 'gateway and stock peer start' usual_lab
 must 'tunnel' session_up lana 10.3.0.2
 shake=$(last_handshake gwa strait0 peer)
 on peer wg set wg0 listen-port 4444
-must 'peer speaks from another port' ping_ok lanp 10.1.0.2
+must 'peer speaks from another port' wait_until 5 ping_ok lanp 10.1.0.2
 check 'gateway follows to the port' wait_until 3 endpoint_is 192.0.2.3:4444
 check 'and sends there' ping_ok lana 10.3.0.2
 on peer ip address add 192.0.2.33/24 dev eth0
 on peer ip address del 192.0.2.3/24 dev eth0
+# wireguard-go keeps the source it used until it is told the endpoint again.
+on peer wg set wg0 peer "$(key_public a)" endpoint "192.0.2.1:$WG_PORT"
 must 'peer speaks from another address' wait_until 5 ping_ok lanp 10.1.0.2
 check 'gateway follows to the address' wait_until 3 endpoint_is 192.0.2.33:4444
 check 'and sends there' ping_ok lana fd03::2

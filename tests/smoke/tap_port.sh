@@ -15,7 +15,7 @@ gateway_config a "$lan_on_tap" "$(site_peer_entry peer "192.0.2.3:$WG_PORT")"
 must 'peer starts' stock_peer a=
 must 'gateway starts' gateway_start a
 must 'the tap exists' on gwa ip link show taplan
-must 'it moves to the host' on gwa ip link set taplan netns "$LAB_TAG-lana"
+must 'it moves to the host' ip -n "$LAB_TAG-gwa" link set taplan netns "$LAB_TAG-lana"
 on lana ip link del eth0
 on lana ip link set taplan up
 must 'the host has its address there' host lana taplan 10.1.0.2/24 fd01::2/64 10.1.0.1 fd01::1
