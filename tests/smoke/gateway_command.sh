@@ -22,7 +22,8 @@ up()
 must 'boxes' eval 'wan_box wan && site_boxes a && peer_boxes'
 gateway_config a . "$(site_peer_entry peer "192.0.2.3:$WG_PORT")"
 must 'peer starts' stock_peer a=
-bg first gwa "$LAB_ROOT/tests/tools/gateway" "$LAB_DIR/gwa.json"
+# A shell lets its background processes ignore SIGINT; a terminal does not.
+bg first gwa env --default-signal=INT "$LAB_ROOT/tests/tools/gateway" "$LAB_DIR/gwa.json"
 must 'both daemons start' wait_until 20 up
 check 'the tunnel works' session_up lana 10.3.0.2
 read -r dp straitd < <(gateway_pids first)

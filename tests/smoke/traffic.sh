@@ -143,11 +143,17 @@ losses_snapshot()
 			ctl "${b#gw}" ports --json 2>/dev/null | jq -r --arg b "$b" '.ports[] |
 				"\($b) port \(.name) missed\t\(.rx_missed)",
 				"\($b) port \(.name) tx errors\t\(.tx_errors)"'
+			# A wire that finds the other end's backlog full drops, and counts it at its own end.
+			on "$b" ip -s -j link show type veth | jq -r --arg b "$b" '.[] |
+				"wire \(.ifname) of \($b) dropped\t\(.stats64.tx.dropped)"'
 			;;
 		*)
 			on "$b" ip -s -j link | jq -r --arg b "$b" '.[] |
 				"\($b) device \(.ifname) rx dropped\t\(.stats64.rx.dropped)",
 				"\($b) device \(.ifname) tx dropped\t\(.stats64.tx.dropped)"'
+			on "$b" awk -v b="$b" '/^Udp:/ && names { print b " UDP receive buffers\t" $6 } /^Udp:/ { names = 1 }' \
+				/proc/net/snmp
+			on "$b" awk -v b="$b" '$1 == "Udp6RcvbufErrors" { print b " UDP6 receive buffers\t" $2 }' /proc/net/snmp6
 			;;
 		esac
 	done | sort
