@@ -153,8 +153,10 @@ static struct rte_mempool *pool_create(const struct options *o)
 		n = (uint32_t)((uint64_t)o->memory_mb * 1024 * 1024 / 2 /
 			       (RTE_MBUF_DEFAULT_BUF_SIZE + sizeof(struct rte_mbuf) +
 				       PACKET_PRIV_SIZE + 2 * RTE_CACHE_LINE_SIZE));
-	pool = rte_pktmbuf_pool_create("packets", n, POOL_CACHE, PACKET_PRIV_SIZE,
-		RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
+	// Lcores may share a CPU: with the default ring one that is preempted in the middle of an
+	// operation leaves the others spinning for its whole absence.
+	pool = rte_pktmbuf_pool_create_by_ops("packets", n, POOL_CACHE, PACKET_PRIV_SIZE,
+		RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY, "ring_mt_rts");
 	if (pool == NULL)
 		log_error("main: no memory for the packets packets=%u memory_mb=%u", n, o->memory_mb);
 	return pool;
