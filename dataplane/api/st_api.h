@@ -126,7 +126,7 @@ struct st_port {
 	struct st_port_key key;
 	char name[ST_NAME_MAX]; // as in the config
 	char devargs[256]; // DPDK device string: "0000:03:00.0", "net_af_packet,iface=eth1", ...
-		// for a vdev without an instance number strait-dp appends the if_id
+			   // for a vdev without an instance number strait-dp appends the if_id
 	char host_name[ST_NAME_MAX]; // persistent tap that exists already; "" = no host side
 	char guard_if[ST_NAME_MAX];  // raw interface that the kernel must not hear, "" = none
 	uint8_t mac[6];              // all zero: keep the device's own
