@@ -108,9 +108,8 @@ static void refuse(struct dp_link *l, const struct st_msg *m, const struct st_he
 
 	if (m->status == -EPROTONOSUPPORT || (!m->status && h && h->version != ST_API_VERSION))
 		snprintf(text, sizeof(text),
-			"strait-dp speaks contract version %u, this straitd %u: install both from "
-			"one "
-			"release",
+			"strait-dp speaks contract version %u, this straitd %d: install both of "
+			"one release",
 			h ? h->version : 0, ST_API_VERSION);
 	else if (m->status == -EBUSY)
 		snprintf(text, sizeof(text),

@@ -421,7 +421,7 @@ void wg_iface_portmap(struct wg_iface *i)
 {
 	GHashTable *wanted = g_hash_table_new_full(portmap_hash, portmap_equal, g_free, NULL);
 	GHashTableIter iter;
-	gpointer key;
+	gpointer stale;
 
 	for (guint n = 0; i->port && n < i->wg->addrs->len; n++) {
 		const struct st_addr *a = &g_array_index(i->wg->addrs, struct st_addr, n);
@@ -435,9 +435,9 @@ void wg_iface_portmap(struct wg_iface *i)
 		dp_set(i->wg->dp, ST_PORTMAP, &body, sizeof(body), NULL, 0, NULL, NULL);
 	}
 	g_hash_table_iter_init(&iter, i->portmaps);
-	while (g_hash_table_iter_next(&iter, &key, NULL)) {
-		if (!g_hash_table_contains(wanted, key))
-			dp_del(i->wg->dp, ST_PORTMAP, key, sizeof(struct st_portmap_key));
+	while (g_hash_table_iter_next(&iter, &stale, NULL)) {
+		if (!g_hash_table_contains(wanted, stale))
+			dp_del(i->wg->dp, ST_PORTMAP, stale, sizeof(struct st_portmap_key));
 	}
 	g_hash_table_destroy(i->portmaps);
 	i->portmaps = wanted;

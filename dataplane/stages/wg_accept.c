@@ -250,16 +250,18 @@ static void accept_packet(struct lcore *lc, struct peer *peer, struct rte_mbuf *
 	if (unlikely(kp == slot_get(peer, ST_SLOT_NEXT)))
 		confirm(lc, peer, kp);
 	keep_key_fresh(lc, peer);
-	c->any_received = lc->now;
-	wg_report_activity(lc, peer);
 	strip(m, p);
+	// Stamps first, then the report: main may read them at once, and no second report follows.
+	c->any_received = lc->now;
+	if (m->pkt_len != 0)
+		c->data_received = lc->now;
+	wg_report_activity(lc, peer);
 	if (m->pkt_len == 0) { // keepalive
 		c->rx_bytes += len;
 		c->rx_packets++;
 		packet_consumed(lc, m);
 		return;
 	}
-	c->data_received = lc->now;
 	take_inner(lc, peer, m, len);
 }
 

@@ -74,6 +74,7 @@ static void reserve_counters(struct lcore *lc, struct batch *b)
 		check_rekey(lc, r[k].kp, r[k].next + r[k].n - 1);
 	}
 	for (uint32_t i = 0; i < b->n; i++)
+		// cppcheck-suppress uninitvar ; the first loop ran over the same packets
 		packet_of(b->m[i])->counter = r[which[i]].next++;
 }
 
