@@ -135,8 +135,8 @@ static void stat_peer(const void *body, uint16_t len, void *arg)
 	p->rx_bytes = s.rx_bytes;
 	p->tx_bytes = s.tx_bytes;
 	p->staged = s.staged;
-	if (s.rx_age_ms != UINT32_MAX)
-		p->last_received = MAX(p->last_received, now - MIN(s.rx_age_ms, now));
+	if (s.any_received_age_ms != UINT32_MAX)
+		p->last_received = MAX(p->last_received, now - MIN(s.any_received_age_ms, now));
 	if (d->initiate && s.staged && !peer_has_session(p, now))
 		peer_initiate(p, false);
 }

@@ -70,8 +70,11 @@ static uint16_t peer_item(uint32_t *cursor, struct st_stat_peer *ret)
 		.tx_bytes = sum.tx_bytes,
 		.rx_packets = sum.rx_packets,
 		.tx_packets = sum.tx_packets,
-		.rx_age_ms = age_ms(now, sum.any_received),
-		.tx_age_ms = age_ms(now, sum.any_sent),
+		.any_received_age_ms = age_ms(now, sum.any_received),
+		.any_sent_age_ms = age_ms(now, sum.any_sent),
+		.data_received_age_ms = age_ms(now, sum.data_received),
+		.data_sent_age_ms = age_ms(now, sum.data_sent),
+		.selected_received_age_ms = UINT32_MAX, // not told yet
 		.staged = __atomic_load_n(&peer->staged, __ATOMIC_RELAXED),
 	};
 	return sizeof(*ret);

@@ -95,8 +95,10 @@ static void on_stat(const void *body, void *arg)
 	list_json_add(o, "tx_bytes", s->tx_bytes);
 	list_json_add(o, "rx_packets", s->rx_packets);
 	list_json_add(o, "tx_packets", s->tx_packets);
-	add_age(o, "rx_age_ms", s->rx_age_ms);
-	add_age(o, "tx_age_ms", s->tx_age_ms);
+	add_age(o, "any_received_age_ms", s->any_received_age_ms);
+	add_age(o, "any_sent_age_ms", s->any_sent_age_ms);
+	add_age(o, "data_received_age_ms", s->data_received_age_ms);
+	add_age(o, "data_sent_age_ms", s->data_sent_age_ms);
 	cJSON_AddNumberToObject(o, "staged", s->staged);
 	cJSON_AddNumberToObject(o, "owner_lcore", s->owner_lcore);
 }

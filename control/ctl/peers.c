@@ -51,7 +51,7 @@ static const struct list_column columns[] = {
 	{"HANDSHAKE", "handshake_age_ms", false, human_format_age_ms},
 	{"RX", "rx_bytes", true, human_format_bytes},
 	{"TX", "tx_bytes", true, human_format_bytes},
-	{"HEARD", "rx_age_ms", false, human_format_age_ms},
+	{"HEARD", "any_received_age_ms", false, human_format_age_ms},
 	{"ALLOWED IPS", "allowed_ips", false, format_list},
 	{NULL, NULL, false, NULL},
 };
@@ -105,10 +105,10 @@ static void print_one(const cJSON *peer)
 		{"handshakes", "handshakes", NULL},
 		{"received", "rx_bytes", human_format_bytes},
 		{"received packets", "rx_packets", NULL},
-		{"last heard", "rx_age_ms", human_format_age_ms},
+		{"last heard", "any_received_age_ms", human_format_age_ms},
 		{"sent", "tx_bytes", human_format_bytes},
 		{"sent packets", "tx_packets", NULL},
-		{"last sent to", "tx_age_ms", human_format_age_ms},
+		{"last sent to", "any_sent_age_ms", human_format_age_ms},
 		{"waiting packets", "staged", NULL},
 		{"owner lcore", "owner_lcore", NULL},
 	};

@@ -23,11 +23,11 @@
 
 #include <stdint.h>
 
-#define ST_API_VERSION 1
+#define ST_API_VERSION 2
 #define ST_SOCKET_NAME "dp.sock" // in the run directory, /run/strait by default
-#define ST_BLOB_MAX    256
-#define ST_MSG_MAX     4096 // no datagram is larger
-#define ST_NAME_MAX    16   // IFNAMSIZ: interface names, NUL-terminated
+#define ST_BLOB_MAX    1024
+#define ST_MSG_MAX     12288 // no datagram is larger
+#define ST_NAME_MAX    16    // IFNAMSIZ: interface names, NUL-terminated
 
 #define ST_MAX_IFACES   256   // ports and WireGuard interfaces share one id space, 1..255; 0 = none
 #define ST_MAX_PEERS    65536 // peer ids are dense, 0..ST_MAX_PEERS-1, chosen by straitd
@@ -92,6 +92,11 @@ enum st_kind {
 	ST_SOCKET = 12,  // a parked descriptor; never swept
 	ST_TRACE = 13,   // observer: sample packets; lives as long as the connection
 	ST_CAPTURE = 14, // observer: pcapng to the passed fd; lives as long as the connection
+	// the TURN relay: SET, DEL, DUMP, swept by SYNC. Numbers only: no version serves them yet (-ENOTSUP)
+	ST_TURN_USER = 15,
+	ST_RELAY = 16,
+	ST_PERMISSION = 17,
+	ST_CHANNEL = 18,
 	// read-only: DUMP
 	ST_STAT_PEER = 64,
 	ST_STAT_KEYPAIR = 65,
@@ -100,6 +105,8 @@ enum st_kind {
 	ST_STAT_DROP = 68,
 	ST_STAT_LCORE = 69,
 	ST_STAT_POOL = 70,
+	ST_STAT_RELAY = 71,
+	ST_STAT_TURN = 72,
 };
 
 // ---- addresses -----------------------------------------------------------------------------------
@@ -228,6 +235,9 @@ struct st_rule {
 	uint8_t ip_proto; // 0 = any
 	uint8_t tos;      // 0 = any
 	uint8_t pad[3];
+	// UDP, TCP, SCTP, DCCP ports, inclusive; 0..0: any. A later fragment matches no port.
+	uint16_t sport_lo_be, sport_hi_be;
+	uint16_t dport_lo_be, dport_hi_be;
 };
 
 // ---- NEIGH -----------------------------------------------------------------------------------------
@@ -246,12 +256,22 @@ struct st_neigh {
 // ---- PORTMAP: who owns a UDP port of this box ------------------------------------------------------
 
 enum st_portmap_owner {
-	ST_OWNER_KERNEL = 0, // what is not in the map
-	ST_OWNER_WIREGUARD = 1, // WireGuard, later ICE; lcores take type 4, the rest goes to the socket
+	ST_OWNER_KERNEL = 0,    // what is not in the map
+	ST_OWNER_WIREGUARD = 1, // WireGuard and ICE; lcores take type 4, the rest goes to the socket
+	// A socket of ours towards a TURN server. Lcores take WireGuard data out of ChannelData and Data
+	// indications; the rest goes to the socket as it came.
+	ST_OWNER_TURN_CLIENT = 2,
+	// Clients of our TURN server. Lcores take ChannelData, Send indications and plain Binding
+	// requests; other STUN goes to the socket, the rest is dropped (RFC 8656 section 12).
+	ST_OWNER_TURN_LISTEN = 3,
+	// Relayed transport addresses. A datagram without a RELAY object is dropped.
+	ST_OWNER_RELAY = 4,
 };
 
+// Of entries that overlap on a port the narrowest range counts, of equally narrow ones the last SET.
 struct st_portmap_key {
 	struct st_addr addr; // an exact local address; straitd expands wildcards
+	uint32_t if_id;      // of a link-local address, else 0
 	uint16_t port_lo_be;
 	uint16_t port_hi_be; // inclusive
 };
@@ -289,11 +309,20 @@ struct st_allowed_ip {
 enum st_endpoint_kind {
 	ST_ENDPOINT_DIRECT = 1,  // UDP out of a port of ours
 	ST_ENDPOINT_CONTROL = 2, // by PACKET_IN to straitd, which sends it with its socket
+	// Our candidate is a relay: the datagram goes to the TURN server at `remote`, in ChannelData when
+	// channel is not 0, else in a Send indication to relay_peer.
+	ST_ENDPOINT_CHANNEL = 3,
 };
+
+// Authenticated packets from elsewhere are no reason to move: no ENDPOINT_SEEN for tuples that another
+// slot of the peer names; for others it is sent, and straitd decides (ICE: only nomination moves us).
+#define ST_ENDPOINT_F_NOMINATED 0x1
+
+#define ST_ENDPOINT_SLOTS 4 // per peer
 
 struct st_endpoint_key {
 	uint32_t peer_id;
-	uint32_t slot; // 0: where we send. More slots come with ICE
+	uint32_t slot; // 0: where we send. 1..: validated tuples beside it, which are only listened to
 };
 
 struct st_endpoint {
@@ -307,6 +336,10 @@ struct st_endpoint {
 	uint16_t path_mtu; // outer IP MTU; larger outer packets are fragmented
 	uint8_t kind;      // enum st_endpoint_kind
 	uint8_t pad;
+	struct st_addr relay_peer; // CHANNEL: the peer's address as the TURN server sees it, else zeros
+	uint16_t relay_peer_port_be;
+	uint16_t channel; // CHANNEL: 0x4000..0x4fff, or 0: not bound yet
+	uint32_t flags;   // ST_ENDPOINT_F_*
 };
 
 struct st_key_key {
@@ -324,6 +357,71 @@ struct st_key {
 	uint32_t role;        // ST_KEY_*
 	uint8_t send_key[32]; // zero in a DUMP
 	uint8_t recv_key[32]; // zero in a DUMP
+};
+
+// ---- TURN_USER, RELAY, PERMISSION, CHANNEL: the TURN relay (RFC 8656) -------------------------------
+//
+// straitd answers the STUN messages; what it granted is installed here before its answer leaves.
+// Expiry is the header's expiry_ms: a refresh is a SET of the same object, which changes the expiry in
+// place. Deleting a RELAY deletes its PERMISSIONs and CHANNELs.
+
+struct st_turn_user_key {
+	uint32_t user_id; // chosen by straitd, 1..
+};
+
+// A token bucket shared by the allocations of a user, both directions counted together.
+struct st_turn_user {
+	struct st_turn_user_key key;
+	uint32_t pad;
+	uint64_t bytes_per_s; // of UDP payload; 0 = no limit
+	uint64_t burst_bytes;
+};
+
+struct st_relay_key {
+	struct st_addr relay; // the relayed transport address, as bound here (before external_ip)
+	uint16_t relay_port_be;
+	uint16_t pad;
+};
+
+#define ST_RELAY_F_CONTROL                                                                         \
+	0x1 // client by TCP or TLS: the port belongs to a kernel socket of straitd
+
+// An allocation. The client's 5-tuple is (client, server, UDP).
+struct st_relay {
+	struct st_relay_key key;
+	uint32_t alloc_id; // chosen by straitd, for people and for STAT_RELAY
+	uint32_t user_id;  // 0: no bucket of a user
+	uint32_t flags;    // ST_RELAY_F_*
+	struct st_addr client, server;
+	uint16_t client_port_be, server_port_be;
+	uint32_t pad;
+	uint64_t bytes_per_s; // of this allocation; 0 = no limit
+	uint64_t burst_bytes;
+};
+
+// RFC 8656 section 9: by IP address alone.
+struct st_permission_key {
+	struct st_relay_key relay;
+	struct st_addr peer;
+};
+
+struct st_permission {
+	struct st_permission_key key;
+};
+
+// RFC 8656 section 12. Client to peer needs the channel alone, peer to client the permission as well;
+// without a channel that lives but with a permission a peer's datagram becomes a Data indication.
+struct st_channel_key {
+	struct st_relay_key relay;
+	struct st_addr peer;
+	uint16_t peer_port_be;
+	uint16_t pad;
+};
+
+struct st_channel {
+	struct st_channel_key key;
+	uint16_t number; // 0x4000..0x7ffe
+	uint16_t pad;
 };
 
 // ---- SOCKET: a descriptor parked over a restart of straitd -----------------------------------------
@@ -371,10 +469,13 @@ struct st_stat_peer {
 	uint32_t owner_lcore;
 	uint64_t rx_bytes, tx_bytes; // as wg counts them
 	uint64_t rx_packets, tx_packets;
-	uint32_t rx_age_ms; // last authenticated packet; UINT32_MAX = never
-	uint32_t tx_age_ms; // last data packet sent
-	uint32_t staged;    // packets waiting for a session
-	uint32_t pad;
+	// Ages in ms, UINT32_MAX = never: what straitd rebuilds its timers from after a restart.
+	uint32_t any_received_age_ms;      // authenticated, keepalives included
+	uint32_t any_sent_age_ms;          // data packets, keepalives included
+	uint32_t data_received_age_ms;     // with payload
+	uint32_t data_sent_age_ms;         // likewise
+	uint32_t selected_received_age_ms; // authenticated, on the tuple of ENDPOINT slot 0
+	uint32_t staged;                   // packets waiting for a session
 };
 
 #define ST_SLOT_PREVIOUS 0
@@ -438,6 +539,28 @@ struct st_stat_pool {
 	uint32_t size, available;
 };
 
+#define ST_TURN_TO_PEER   0
+#define ST_TURN_TO_CLIENT 1
+
+struct st_stat_relay {
+	struct st_relay_key key;
+	uint32_t alloc_id;
+	uint64_t packets[2], bytes[2]; // by ST_TURN_TO_*, of UDP payload relayed
+	uint64_t dropped[2];           // policed, no permission, expired
+	uint32_t idle_ms;              // since a packet was relayed; UINT32_MAX = never
+	uint32_t permissions, channels;
+	uint32_t pad;
+};
+
+// Totals of the relay, one item.
+struct st_stat_turn {
+	uint64_t packets[2], bytes[2];
+	uint64_t send_indications, data_indications;
+	uint64_t hairpin;
+	uint64_t binding_requests, binding_limited;
+	uint32_t relays, permissions, channels, users;
+};
+
 // ---- events (data plane -> controller; TRACE, and EXPIRED of a CAPTURE, go to their observer) ----
 
 enum st_event {
@@ -488,6 +611,7 @@ struct st_activity {
 	uint32_t data_received_age_ms;
 	uint32_t any_received_age_ms;
 	uint32_t any_sent_age_ms;
+	uint32_t selected_received_age_ms; // authenticated, on the tuple of ENDPOINT slot 0
 };
 
 #define ST_ACTIVITY_MAX 64
@@ -540,7 +664,7 @@ struct st_ev_trace {
 	uint8_t snap[ST_TRACE_SNAP]; // first bytes as received
 };
 
-#define ST_PACKET_MAX 2048
+#define ST_PACKET_MAX 9216
 
 // A datagram that the kernel cannot carry. OUT: straitd received a data packet for an lcore-owned port
 // with its own socket (it came over an interface that is not one of ours). IN: see ST_ENDPOINT_CONTROL.

@@ -31,7 +31,8 @@ static bool is_unspecified(const struct st_addr *a)
 
 static int endpoint_check(const struct st_endpoint *e)
 {
-	if (e->key.slot != 0 || e->pad != 0)
+	if (e->key.slot != 0 || e->pad != 0 || e->flags != 0 || e->channel != 0 ||
+		e->relay_peer_port_be != 0)
 		return -EINVAL;
 	if (e->kind != ST_ENDPOINT_DIRECT && e->kind != ST_ENDPOINT_CONTROL)
 		return -EINVAL;

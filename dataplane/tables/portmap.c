@@ -199,6 +199,8 @@ int portmap_set(const void *body, const void *old)
 
 	if (rte_be_to_cpu_16(m->key.port_lo_be) > rte_be_to_cpu_16(m->key.port_hi_be))
 		return -EINVAL;
+	if (m->key.if_id != 0)
+		return -ENOTSUP;
 	if (m->owner != ST_OWNER_KERNEL && m->owner != ST_OWNER_WIREGUARD)
 		return -EINVAL;
 	rc = range_reserve();

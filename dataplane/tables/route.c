@@ -245,6 +245,8 @@ static int rule_check(const struct st_rule *r)
 		return -EINVAL;
 	if ((r->flags & ~(uint32_t)ST_RULE_F_INVERT) != 0)
 		return -EINVAL;
+	if ((r->sport_lo_be | r->sport_hi_be | r->dport_lo_be | r->dport_hi_be) != 0)
+		return -ENOTSUP;
 	return 0;
 }
 
