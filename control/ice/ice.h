@@ -139,8 +139,18 @@ struct ice_agent_ops {
 	void (*failed)(const char *why, void *arg);
 };
 
-// Local credentials exist at once; nothing is gathered before ice_agent_remote.
-struct ice_agent *ice_agent_new(struct ice *ice, uint32_t peer_id, bool controlling,
+struct ice_attempt {
+	uint32_t peer_id;
+	bool controlling;
+	bool relay_only; // none of our candidates but relays: a way that lasts when the direct one breaks
+	// NULL: new ones. The same again when the peer began anew while we were connecting: what we signalled
+	// stays true, so that two sides which both begin anew do not chase each other.
+	const struct ice_credentials *ours;
+};
+
+// Local credentials exist at once; nothing is gathered before ice_agent_remote. Two agents never have the
+// same credentials at the same time.
+struct ice_agent *ice_agent_new(struct ice *ice, const struct ice_attempt *attempt,
 	const struct ice_agent_ops *ops, void *arg);
 const struct ice_credentials *ice_agent_local(const struct ice_agent *a);
 // 0, or -EINVAL: not ice-chars or of wrong length.
