@@ -5,6 +5,7 @@
 #include "peer.h"
 
 #include "dp.h"
+#include "stamps.h"
 #include "wg_internal.h"
 
 #include <sodium.h>
@@ -12,7 +13,7 @@
 #include <errno.h>
 #include <string.h>
 
-#define PEER_BLOB_VERSION 1
+#define PEER_BLOB_VERSION 2
 
 // Control blob of a PEER. Fixed width; a new field means a new version.
 struct peer_blob {
@@ -21,8 +22,10 @@ struct peer_blob {
 	uint8_t greatest[TAI64N_LEN];
 	int64_t handshake_us;
 	uint64_t handshakes;
+	uint8_t stamp[TAI64N_LEN];
+	uint32_t pad;
 };
-_Static_assert(sizeof(struct peer_blob) == 32, "no implicit padding");
+_Static_assert(sizeof(struct peer_blob) == 48, "no implicit padding");
 
 static struct wg *wg_of(const struct peer *p)
 {
@@ -122,6 +125,7 @@ void peer_free(struct peer *p)
 	struct endpoint_env env;
 
 	wg_iface_env(p->iface, &env);
+	stamps_forget(wg_of(p)->stamps, p->stamp);
 	peer_clear_sessions(p, true);
 	peer_clear_allowed(p);
 	endpoint_uninstall(&p->endpoint, &env, p->id);
@@ -254,6 +258,7 @@ void peer_install(struct peer *p, void (*done)(int status, void *arg), void *arg
 	struct st_peer body = {.key.peer_id = p->id, .if_id = p->iface->if_id};
 
 	memcpy(blob.greatest, p->greatest, sizeof(blob.greatest));
+	memcpy(blob.stamp, p->stamp, sizeof(blob.stamp));
 	memcpy(body.public_key, p->noise.public_key, sizeof(body.public_key));
 	memcpy(body.name, p->name, sizeof(body.name));
 	dp_set(wg_of(p)->dp, ST_PEER, &body, sizeof(body), &blob, sizeof(blob), done, arg);
@@ -271,6 +276,8 @@ bool peer_blob_load(struct peer *p, const void *data, uint16_t len)
 	// Never back: what this process accepted meanwhile may be greater.
 	if (memcmp(blob.greatest, p->greatest, sizeof(p->greatest)) > 0)
 		memcpy(p->greatest, blob.greatest, sizeof(p->greatest));
+	if (memcmp(blob.stamp, p->stamp, sizeof(p->stamp)) > 0)
+		memcpy(p->stamp, blob.stamp, sizeof(p->stamp));
 	p->handshake_us = MAX(p->handshake_us, blob.handshake_us);
 	p->handshakes = MAX(p->handshakes, blob.handshakes);
 	return true;

@@ -61,6 +61,7 @@ struct peer {
 	uint32_t staged;
 
 	uint8_t greatest[TAI64N_LEN]; // of its initiations that we accepted
+	uint8_t stamp[TAI64N_LEN];    // of our last initiation; see stamps.h
 	uint64_t last_initiation;     // when we accepted one; 0 = never
 	int64_t handshake_us;         // wall clock of the last complete handshake; 0 = never
 	uint64_t handshakes;

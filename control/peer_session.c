@@ -8,6 +8,7 @@
 // at the same moment do not cancel each other's handshake.
 #include "dp.h"
 #include "peer.h"
+#include "stamps.h"
 #include "wg_internal.h"
 
 #include <sodium.h>
@@ -81,7 +82,8 @@ static const char *why_not(const struct peer *p)
 		return "no endpoint";
 	if (!p->iface->port)
 		return "listen port is not open";
-	if (!dp_connected(wg_of(p)->dp))
+	// Before it has told what it holds our stamps may be older than what an earlier process sent.
+	if (!dp_connected(wg_of(p)->dp) || !wg_of(p)->recovery_done)
 		return "data plane is away";
 	return NULL;
 }
@@ -113,7 +115,9 @@ void peer_initiate(struct peer *p, bool retry)
 	job->generation = ++p->initiate_generation;
 	job->peer = p->noise;
 	job->local_index = wg_index_alloc(wg->index, GUINT_TO_POINTER(p->id + 1));
-	wg_iface_stamp(p->iface, job->timestamp);
+	stamps_next(wg->stamps, p->stamp, wg_wall_us());
+	memcpy(job->timestamp, p->stamp, sizeof(job->timestamp));
+	peer_install(p, NULL, NULL); // it must remember the stamp before the peer does
 	p->initiating = true;
 	timers_initiation_sent(&p->timers, &wg->params, now);
 	peer_timers_changed(p);

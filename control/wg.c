@@ -8,6 +8,7 @@
 #include "config.h"
 #include "dp.h"
 #include "ids.h"
+#include "stamps.h"
 #include "wg_internal.h"
 
 #include <sodium.h>
@@ -88,8 +89,6 @@ static void expire_keys(struct peer *p, uint64_t now)
 
 static void housekeep_iface(struct wg_iface *i, uint64_t now)
 {
-	if (i->stamp_dirty)
-		wg_iface_install(i);
 	if (i->port_pending && !wg_iface_set_port(i, i->wanted_port))
 		g_message("%s: listening on port %u", i->name, i->port);
 	for (GList *l = i->peer_list.head; l; l = l->next)
@@ -230,6 +229,7 @@ struct wg *wg_new(struct dp *dp, struct netlink *nl, const char *run_dir)
 	g_source_attach(wg->timer, NULL);
 	wg->pool = handshake_pool_new(handshake_pool_threads(), wg_job_done, wg);
 	wg->limiter = ratelimiter_new();
+	wg->stamps = stamps_new(run_dir);
 	wg->housekeeping = g_timeout_add_seconds(1, housekeep, wg);
 	wg->addrs = g_array_new(FALSE, FALSE, sizeof(struct st_addr));
 	return wg;
@@ -251,6 +251,7 @@ void wg_free(struct wg *wg)
 	timers_heap_fini(&wg->heap);
 	wg_index_free(wg->index);
 	ratelimiter_free(wg->limiter);
+	stamps_free(wg->stamps);
 	g_ptr_array_free(wg->ifaces, TRUE);
 	g_array_free(wg->addrs, TRUE);
 	g_free(wg->peers);
@@ -398,7 +399,6 @@ static void adopt_peer(struct peer *p)
 
 static void adopt_iface(struct wg_iface *i)
 {
-	wg_recover_iface(i);
 	for (GList *l = i->peer_list.head; l; l = l->next)
 		adopt_peer(l->data);
 	if (i->port_pending)

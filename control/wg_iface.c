@@ -2,7 +2,6 @@
 //
 // One WireGuard interface: its key, listen port with two sockets, mark, port map entries and the WGIF
 // object; see wg_internal.h. Main loop thread. It does not touch the TUN, which host.c makes.
-#include "../crypto/tai64n.h"
 #include "addr.h"
 #include "dp.h"
 #include "ids.h"
@@ -20,15 +19,6 @@
 
 #define SOCKET_PRIORITY   (G_PRIORITY_DEFAULT + 10) // strangers come last
 #define RANDOM_PORT_TRIES 16
-#define WGIF_BLOB_VERSION 1
-#define STAMP_MARGIN_S    2 // stamps are written down once a second
-
-// Control blob of a WGIF.
-struct wgif_blob {
-	uint16_t version;
-	uint16_t pad;
-	uint8_t stamp[TAI64N_LEN];
-};
 
 static guint key_hash(gconstpointer key)
 {
@@ -90,7 +80,6 @@ struct wg_iface *wg_iface_new(struct wg *wg, const char *name, uint32_t if_id)
 	i->portmaps = g_hash_table_new_full(portmap_hash, portmap_equal, g_free, NULL);
 	g_ptr_array_add(wg->ifaces, i);
 	netlink_map_iface(wg->nl, if_id, name);
-	wg_recover_iface(i);
 	return i;
 }
 
@@ -205,16 +194,6 @@ void wg_iface_set_key(struct wg_iface *i, const uint8_t private_key[NOISE_KEY_LE
 struct peer *wg_iface_peer(struct wg_iface *i, const uint8_t public_key[NOISE_KEY_LEN])
 {
 	return g_hash_table_lookup(i->peers, public_key);
-}
-
-void wg_iface_stamp(struct wg_iface *i, uint8_t out[TAI64N_LEN])
-{
-	int64_t us = wg_wall_us();
-
-	tai64n_next(out, i->last_stamp, (uint64_t)us / G_USEC_PER_SEC,
-		(uint32_t)(us % G_USEC_PER_SEC) * 1000);
-	memcpy(i->last_stamp, out, TAI64N_LEN);
-	i->stamp_dirty = true;
 }
 
 // ---- port ----------------------------------------------------------------------------------------
@@ -376,7 +355,6 @@ void wg_iface_park(struct wg_iface *i, bool again)
 
 void wg_iface_install(struct wg_iface *i)
 {
-	struct wgif_blob blob = {.version = WGIF_BLOB_VERSION};
 	struct st_wgif body = {
 		.key.if_id = i->if_id,
 		.mtu = i->mtu,
@@ -386,28 +364,7 @@ void wg_iface_install(struct wg_iface *i)
 
 	memcpy(body.name, i->name, sizeof(body.name));
 	memcpy(body.host_name, i->name, sizeof(body.host_name));
-	memcpy(blob.stamp, i->last_stamp, sizeof(blob.stamp));
-	i->stamp_dirty = false;
-	dp_set(i->wg->dp, ST_WGIF, &body, sizeof(body), &blob, sizeof(blob), NULL, NULL);
-}
-
-// The last stamp that an earlier straitd wrote down; it may have sent more in the time between.
-void wg_iface_blob_load(struct wg_iface *i, const void *data, uint16_t len)
-{
-	struct wgif_blob blob;
-	uint64_t seconds = 0;
-
-	if (len != sizeof(blob))
-		return;
-	memcpy(&blob, data, sizeof(blob));
-	if (blob.version != WGIF_BLOB_VERSION || memcmp(blob.stamp, i->last_stamp, TAI64N_LEN) <= 0)
-		return;
-	for (int n = 0; n < 8; n++)
-		seconds = seconds << 8 | blob.stamp[n];
-	seconds += STAMP_MARGIN_S;
-	for (int n = 7; n >= 0; n--, seconds >>= 8)
-		blob.stamp[n] = (uint8_t)seconds;
-	memcpy(i->last_stamp, blob.stamp, TAI64N_LEN);
+	dp_set(i->wg->dp, ST_WGIF, &body, sizeof(body), NULL, 0, NULL, NULL);
 }
 
 static bool is_loopback(const struct st_addr *a)

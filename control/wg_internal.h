@@ -19,6 +19,7 @@
 #include <stdint.h>
 
 struct ratelimiter;
+struct stamps;
 struct uapi;
 struct wg_recovered;
 
@@ -81,6 +82,7 @@ struct wg {
 	GSource *timer;
 	struct handshake_pool *pool;
 	struct ratelimiter *limiter;
+	struct stamps *stamps;
 	guint housekeeping; // once a second
 	uint64_t under_load_until;
 	struct wg_counters counters;
@@ -120,10 +122,8 @@ struct wg_iface {
 	struct wg_port sockets[WG_FAMILIES];
 	GHashTable *peers; // public key -> struct peer *
 	GQueue peer_list;
-	GHashTable *allowed;            // struct st_prefix -> struct allowed_ip *
-	GHashTable *portmaps;           // set of struct st_portmap_key
-	uint8_t last_stamp[TAI64N_LEN]; // greatest TAI64N sent
-	bool stamp_dirty;               // newer than the WGIF's blob
+	GHashTable *allowed;  // struct st_prefix -> struct allowed_ip *
+	GHashTable *portmaps; // set of struct st_portmap_key
 	struct uapi *uapi;
 };
 
@@ -144,10 +144,8 @@ int wg_iface_set_port(struct wg_iface *i, uint16_t port); // 0 or -errno, then t
 int wg_iface_set_fwmark(struct wg_iface *i, uint32_t fwmark);
 void wg_iface_set_mtu(struct wg_iface *i, uint16_t mtu, bool mss_clamp);
 void wg_iface_install(struct wg_iface *i); // WGIF
-void wg_iface_blob_load(struct wg_iface *i, const void *data, uint16_t len);
 void wg_iface_park(struct wg_iface *i, bool again);
 void wg_iface_portmap(struct wg_iface *i); // after addresses or the port changed
-void wg_iface_stamp(struct wg_iface *i, uint8_t out[TAI64N_LEN]);
 struct peer *wg_iface_peer(struct wg_iface *i, const uint8_t public_key[NOISE_KEY_LEN]);
 void wg_iface_env(struct wg_iface *i, struct endpoint_env *ret);
 void wg_iface_refresh_endpoints(struct wg_iface *i);
@@ -168,7 +166,6 @@ bool wg_recovered_has_id(const struct wg_recovered *r, uint32_t peer_id);
 // The peer id that this peer had, or ST_NO_PEER.
 uint32_t wg_recovered_peer_id(
 	const struct wg_recovered *r, uint32_t if_id, const uint8_t public_key[NOISE_KEY_LEN]);
-void wg_recover_iface(struct wg_iface *i);
 void wg_recover_peer(struct peer *p);     // blob and sessions; its id is the one of old
 bool wg_recover_endpoint(struct peer *p); // after it was configured; true: it has the old one
 int wg_recover_socket(struct wg_iface *i, enum wg_family family, uint16_t port); // fd or -1

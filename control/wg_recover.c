@@ -19,11 +19,6 @@ struct item {
 	uint8_t blob[ST_BLOB_MAX];
 };
 
-struct old_wgif {
-	struct item item;
-	struct st_wgif body;
-};
-
 struct old_peer {
 	struct item item;
 	struct st_peer body;
@@ -43,7 +38,6 @@ struct old_socket {
 };
 
 struct wg_recovered {
-	GArray *wgifs;
 	GArray *sockets;
 	GHashTable *peers;     // peer id -> struct old_peer *
 	GHashTable *endpoints; // peer id -> struct old_endpoint *
@@ -69,7 +63,6 @@ struct wg_recovered *wg_recovered_new(void)
 {
 	struct wg_recovered *r = g_new0(struct wg_recovered, 1);
 
-	r->wgifs = g_array_new(FALSE, FALSE, sizeof(struct old_wgif));
 	r->sockets = g_array_new(FALSE, FALSE, sizeof(struct old_socket));
 	r->keypairs = g_array_new(FALSE, FALSE, sizeof(struct st_stat_keypair));
 	r->peers = g_hash_table_new_full(g_direct_hash, g_direct_equal, NULL, g_free);
@@ -89,7 +82,6 @@ void wg_recovered_free(struct wg_recovered *r)
 		if (s->fd >= 0)
 			close(s->fd);
 	}
-	g_array_free(r->wgifs, TRUE);
 	g_array_free(r->sockets, TRUE);
 	g_array_free(r->keypairs, TRUE);
 	g_hash_table_destroy(r->by_key);
@@ -109,17 +101,17 @@ static bool item_take(struct item *ret, void *body, size_t body_len, const struc
 	return true;
 }
 
-static void add_wgif(struct wg_recovered *r, const struct dp_item *item)
+static void take_id(const struct dp_item *item)
 {
-	struct old_wgif old;
+	struct st_wgif old;
 
-	if (!item_take(&old.item, &old.body, sizeof(old.body), item))
+	if (item->body_len != sizeof(old))
 		return;
-	old.body.name[ST_NAME_MAX - 1] = 0;
-	g_array_append_val(r->wgifs, old);
+	memcpy(&old, item->body, sizeof(old));
+	old.name[ST_NAME_MAX - 1] = 0;
 	// Refused when the name has another id by now; then its peers do not match and are swept.
-	if (ids_find(old.body.name) != old.body.key.if_id)
-		(void)ids_take(old.body.name, old.body.key.if_id);
+	if (ids_find(old.name) != old.key.if_id)
+		(void)ids_take(old.name, old.key.if_id);
 }
 
 static void add_peer(struct wg_recovered *r, const struct dp_item *item)
@@ -188,7 +180,7 @@ void wg_recovered_add(struct wg_recovered *r, const struct dp_item *item)
 {
 	switch (item->kind) {
 	case ST_WGIF:
-		add_wgif(r, item);
+		take_id(item);
 		break;
 	case ST_PEER:
 		add_peer(r, item);
@@ -237,18 +229,6 @@ uint32_t wg_recovered_peer_id(
 	const struct old_peer *old = find_peer(r, if_id, public_key);
 
 	return old ? old->body.key.peer_id : ST_NO_PEER;
-}
-
-void wg_recover_iface(struct wg_iface *i)
-{
-	struct wg_recovered *r = i->wg->recovered;
-
-	for (guint n = 0; r && n < r->wgifs->len; n++) {
-		const struct old_wgif *old = &g_array_index(r->wgifs, struct old_wgif, n);
-
-		if (!strcmp(old->body.name, i->name))
-			wg_iface_blob_load(i, old->item.blob, old->item.blob_len);
-	}
 }
 
 void wg_recover_peer(struct peer *p)

@@ -4,6 +4,7 @@
 // handshakes. Only the data plane and the kernel's routes are doubles (dp_double.c).
 #include "../../../control/addr.h"
 #include "../../../control/config.h"
+#include "../../../control/stamps.h"
 #include "../../../control/wg_internal.h"
 #include "../../../crypto/cookie.h"
 #include "../../../crypto/keys.h"
@@ -99,6 +100,13 @@ static void down(void)
 {
 	side_down(&a);
 	side_down(&b);
+}
+
+// A stamp for the next initiation of a.
+static void next_stamp(uint8_t out[TAI64N_LEN])
+{
+	stamps_next(a.wg->stamps, a.peer->stamp, wg_wall_us());
+	memcpy(out, a.peer->stamp, TAI64N_LEN);
 }
 
 static const struct st_key *last_key(const struct side *s)
@@ -261,6 +269,39 @@ static void initiations_are_limited_per_peer(void)
 	down();
 }
 
+static void the_stamp_is_remembered_before_the_initiation_leaves(void)
+{
+	const struct dp_double_object *o;
+	uint8_t first[TAI64N_LEN];
+
+	up("127.0.0.1");
+	peer_initiate(a.peer, false);
+	memcpy(first, a.peer->stamp, sizeof(first));
+	CU_ASSERT_EQUAL(a.wg->counters.initiations_sent, 0);
+	o = dp_double_find(a.dp, ST_PEER, a.peer->id);
+	CU_ASSERT_FALSE(memcmp(o->blob + 32, first, sizeof(first)));
+	CU_ASSERT_TRUE(WAIT(peer_has_session(a.peer, wg_now())));
+	// A peer that is removed and comes back gets a greater one, whatever the clock says.
+	peer_free(a.peer);
+	a.peer = peer_new(a.iface, b.iface->public_key, "b");
+	stamps_next(a.wg->stamps, a.peer->stamp, 1);
+	CU_ASSERT_TRUE(memcmp(a.peer->stamp, first, sizeof(first)) > 0);
+	down();
+}
+
+static void before_the_data_plane_has_told_what_it_holds_nothing_is_initiated(void)
+{
+	up("127.0.0.1");
+	a.wg->recovery_done = false;
+	peer_initiate(a.peer, false);
+	settle();
+	CU_ASSERT_EQUAL(a.wg->counters.initiations_sent, 0);
+	CU_ASSERT_EQUAL(b.wg->counters.received, 0);
+	a.wg->recovery_done = true;
+	CU_ASSERT_TRUE(handshake());
+	down();
+}
+
 static void a_low_order_or_own_key_never_starts_a_handshake(void)
 {
 	static const uint8_t one[NOISE_KEY_LEN] = {1};
@@ -314,7 +355,7 @@ static void replayed_initiations_are_silent(void)
 	addr_parse(&d.remote, "127.0.0.1");
 	addr_parse(&d.local, "127.0.0.1");
 	d.remote_port_be = htons(a.iface->port);
-	wg_iface_stamp(a.iface, stamp);
+	next_stamp(stamp);
 	CU_ASSERT_TRUE_FATAL(noise_create_initiation(&hs, &msg,
 		handshake_identity_get(a.iface->identity), &a.peer->noise, 77, stamp, NULL));
 	cookie_add_macs(&a.peer->cookie, &msg, sizeof(msg), wg_now());
@@ -326,7 +367,7 @@ static void replayed_initiations_are_silent(void)
 	CU_ASSERT_EQUAL(b.wg->counters.responses_sent, 1);
 	// A newer stamp at once is flooding, and is not noted.
 	b.peer->last_initiation = wg_now();
-	wg_iface_stamp(a.iface, stamp);
+	next_stamp(stamp);
 	noise_create_initiation(&hs, &msg, handshake_identity_get(a.iface->identity),
 		&a.peer->noise, 78, stamp, NULL);
 	cookie_add_macs(&a.peer->cookie, &msg, sizeof(msg), wg_now());
@@ -350,7 +391,7 @@ static void every_mutated_byte_of_an_initiation_is_met_with_silence(void)
 	addr_parse(&d.remote, "127.0.0.1");
 	addr_parse(&d.local, "127.0.0.1");
 	d.remote_port_be = htons(a.iface->port);
-	wg_iface_stamp(a.iface, stamp);
+	next_stamp(stamp);
 	noise_create_initiation(&hs, &good, handshake_identity_get(a.iface->identity),
 		&a.peer->noise, 77, stamp, NULL);
 	// Up to mac1; with a fresh mac1 the Noise layer has to find the fault.
@@ -664,8 +705,9 @@ static void a_restart_takes_back_identity_session_endpoint_and_socket(void)
 	CU_ASSERT_TRUE(handshake());
 	index = b.peer->slots[ST_SLOT_NEXT].index;
 	peer_key_confirmed(b.peer, index);
-	wg_iface_stamp(b.iface, before);
-	wg_iface_install(b.iface);
+	stamps_next(b.wg->stamps, b.peer->stamp, 3 * wg_wall_us()); // the clock was set back since
+	memcpy(before, b.peer->stamp, sizeof(before));
+	peer_install(b.peer, NULL, NULL);
 	old = b;
 	memcpy(private_key, handshake_identity_get(b.iface->identity)->private_key, 32);
 
@@ -705,7 +747,8 @@ static void a_restart_takes_back_identity_session_endpoint_and_socket(void)
 	CU_ASSERT_PTR_NOT_NULL(wg_index_find(b.wg->index, index));
 	CU_ASSERT_TRUE(p->endpoint.known && p->endpoint.roamed);
 	CU_ASSERT_EQUAL(p->endpoint.port_be, old.peer->endpoint.port_be);
-	wg_iface_stamp(b.iface, stamp);
+	stamps_next(b.wg->stamps, p->stamp, wg_wall_us());
+	memcpy(stamp, p->stamp, sizeof(stamp));
 	CU_ASSERT_TRUE(memcmp(stamp, before, TAI64N_LEN) > 0);
 	wg_recover_unpark(b.wg);
 	CU_ASSERT_EQUAL(b.dp->unparked, 2);
@@ -802,6 +845,10 @@ int main(void)
 			a_preshared_key_must_be_the_same_on_both_sides},
 		{"both sides may start at once", both_sides_may_start_at_once},
 		{"initiations are limited per peer", initiations_are_limited_per_peer},
+		{"the stamp is remembered before the initiation leaves",
+			the_stamp_is_remembered_before_the_initiation_leaves},
+		{"before the data plane has told what it holds nothing is initiated",
+			before_the_data_plane_has_told_what_it_holds_nothing_is_initiated},
 		{"a low-order key never starts a handshake",
 			a_low_order_or_own_key_never_starts_a_handshake},
 		{"a changed private key ends sessions and our own peer",
