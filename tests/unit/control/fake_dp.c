@@ -346,10 +346,13 @@ static int on_timeout(void *arg)
 	return G_SOURCE_REMOVE;
 }
 
+// Long, because it only ends a test that has failed: machines that are busy with other things are slow.
+#define WAIT_LIMIT_MS 60000
+
 bool fake_dp_wait(bool (*done)(void *arg), void *arg)
 {
 	bool over = false, ok;
-	unsigned int timer = g_timeout_add(5000, on_timeout, &over);
+	unsigned int timer = g_timeout_add(WAIT_LIMIT_MS, on_timeout, &over);
 
 	while (!(ok = done(arg)) && !over)
 		g_main_context_iteration(NULL, TRUE);

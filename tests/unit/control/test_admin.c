@@ -94,10 +94,10 @@ static void say(int fd, const char *text, size_t len)
 	}
 }
 
-// One line, or what came before the end of the connection. NULL: nothing within 2 s.
+// One line, or what came before the end of the connection. NULL: nothing within 20 s.
 static char *hear(int fd, bool *ret_closed)
 {
-	int64_t limit = g_get_monotonic_time() + 2 * G_USEC_PER_SEC;
+	int64_t limit = g_get_monotonic_time() + 20 * G_USEC_PER_SEC;
 	GString *s = g_string_new(NULL);
 
 	*ret_closed = false;

@@ -370,17 +370,16 @@ static void many_requests_are_under_way_at_once_but_not_more_than_the_window(voi
 
 static void a_hundred_thousand_routes_go_in_within_seconds(void)
 {
+	enum { AIM_S = 5 };
 	int64_t start = g_get_monotonic_time();
 
 	begin();
 	for (uint32_t i = 0; i < 100000; i++)
 		set_route(i, 1500, NULL);
 	dp_start(dp);
-	for (int i = 0; i < 6 && !nb_synced; i++)
-		wait_synced(1);
-	CU_ASSERT_EQUAL(nb_synced, 1);
+	CU_ASSERT(wait_synced(1));
 	CU_ASSERT_EQUAL(fake_dp_count(fake, ST_ROUTE), 100000);
-	CU_ASSERT(g_get_monotonic_time() - start < 25 * G_USEC_PER_SEC);
+	CU_ASSERT(g_get_monotonic_time() - start < 10 * AIM_S * G_USEC_PER_SEC);
 	end();
 }
 

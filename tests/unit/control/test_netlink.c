@@ -19,7 +19,7 @@
 
 #define WAN    7 // interface ids of the contract
 #define LAN    9
-#define WAIT_S 10
+#define WAIT_S 60
 
 // ---- a data plane that remembers -------------------------------------------------------------------
 
