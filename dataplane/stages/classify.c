@@ -29,6 +29,7 @@ struct batch {
 struct last {
 	bool valid;
 	uint8_t owner;
+	uint16_t iif;
 	uint16_t port_be;
 	struct st_addr addr;
 };
@@ -75,10 +76,12 @@ static uint8_t port_owner(struct last *last, struct rte_mbuf *m, const struct pa
 		memcpy(dst.b, packet_ipv6(m)->dst_addr, 16);
 	else
 		addr_from_ipv4(&dst, packet_ipv4(m)->dst_addr);
-	if (last->valid && last->port_be == port_be && addr_equal(&last->addr, &dst))
+	if (last->valid && last->port_be == port_be && last->iif == p->iif &&
+		addr_equal(&last->addr, &dst))
 		return last->owner;
 	*last = (struct last){.valid = true,
-		.owner = portmap_lookup(&dst, port_be),
+		.owner = portmap_lookup(&dst, p->iif, port_be),
+		.iif = p->iif,
 		.port_be = port_be,
 		.addr = dst};
 	return last->owner;

@@ -185,7 +185,7 @@ static bool is_nested(struct rte_mbuf *m, const struct packet *p)
 		return false;
 	udp = rte_pktmbuf_mtod_offset(m, const struct rte_udp_hdr *, off);
 	packet_addrs(m, &src, &dst);
-	return portmap_lookup(&dst, udp->dst_port) == ST_OWNER_WIREGUARD;
+	return portmap_lookup(&dst, p->iif, udp->dst_port) == ST_OWNER_WIREGUARD;
 }
 
 static void to_box(struct lcore *lc, struct rte_mbuf *m)

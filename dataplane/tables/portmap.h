@@ -8,9 +8,11 @@
 
 #include <stdint.h>
 
-#define PORTMAP_MAX_ADDRS 256 // 64 kB each; a further address is refused with -ENOSPC
+#define PORTMAP_MAX_ADDRS   256 // 128 kB each; a further address is refused with -ENOSPC
+#define PORTMAP_MAX_ENTRIES 16384
 
-uint8_t portmap_lookup(const struct st_addr *addr, uint16_t port_be); // lcore; enum st_portmap_owner
+// lcore; enum st_portmap_owner. if_id: where the packet came in, which counts for link-local addresses.
+uint8_t portmap_lookup(const struct st_addr *addr, uint16_t if_id, uint16_t port_be);
 
 int portmap_set(const void *body, const void *old);
 void portmap_del(const void *body);

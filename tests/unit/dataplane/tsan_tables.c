@@ -44,7 +44,7 @@ static void read_once(uint32_t i)
 		atomic_fetch_add(&wrong, 1);
 	if (neigh_lookup(1, &a, &mac) && (mac.addr_bytes[0] != 2 || mac.addr_bytes[5] != (uint8_t)i))
 		atomic_fetch_add(&wrong, 1);
-	if (portmap_lookup(&src, htons(51820)) > ST_OWNER_WIREGUARD)
+	if (portmap_lookup(&src, 1, htons(51820)) > ST_OWNER_WIREGUARD)
 		atomic_fetch_add(&wrong, 1);
 	iface = iface_get(5);
 	if (iface != NULL && (iface->mtu < 1000 || iface->if_id != 5))
