@@ -258,7 +258,8 @@ void client_release(struct client *c)
 
 int client_dump_begin(struct client *c, const struct st_msg *request)
 {
-	bool stats = stats_kind(request->kind);
+	bool relays = request->kind == ST_STAT_RELAY;
+	bool stats = stats_kind(request->kind) && !relays;
 
 	if (!stats && object_kind_find(request->kind) == NULL)
 		return -ENOTSUP;
@@ -268,7 +269,7 @@ int client_dump_begin(struct client *c, const struct st_msg *request)
 	c->dump.seq = request->seq;
 	c->dump.at = 0;
 	if (!stats)
-		object_cursor_open(&c->dump.cursor, request->kind);
+		object_cursor_open(&c->dump.cursor, relays ? ST_RELAY : request->kind);
 	return 0;
 }
 
@@ -311,6 +312,20 @@ static bool object_item(struct client *c)
 	return true;
 }
 
+// Beside an object that may go while the dump waits, as only the store's cursor can.
+static bool relay_item(struct client *c)
+{
+	struct st_stat_relay body;
+	struct client_msg msg = {.body = &body, .hdr.body_len = sizeof(body), .fd = -1};
+	struct object_view v;
+
+	if (!object_cursor_next(&c->dump.cursor, &v))
+		return false;
+	stats_relay(v.body, &body);
+	send_item(c, &msg);
+	return true;
+}
+
 static bool stat_item(struct client *c)
 {
 	union stats_body body;
@@ -323,13 +338,20 @@ static bool stat_item(struct client *c)
 	return true;
 }
 
+static bool dump_item(struct client *c)
+{
+	if (!c->dump.objects)
+		return stat_item(c);
+	return c->dump.kind == ST_STAT_RELAY ? relay_item(c) : object_item(c);
+}
+
 void client_dump_continue(struct client *c)
 {
 	for (int i = 0; c->dump.active && i < DUMP_PER_TURN; i++) {
 		// Answers of requests before the dump go first, and the socket has to take what there is.
 		if (c->held_head != NULL || c->out_head != NULL || c->dead)
 			return;
-		if (!(c->dump.objects ? object_item(c) : stat_item(c)))
+		if (!dump_item(c))
 			dump_end(c);
 	}
 }

@@ -11,6 +11,7 @@
 #include "stages/reassemble.h"
 #include "stages/slots.h"
 #include "stages/staging.h"
+#include "stages/turn.h"
 #include "stages/wg.h"
 #include "tables/iface.h"
 #include "tables/peer.h"
@@ -76,6 +77,7 @@ static void lcore_free(struct lcore *lc)
 	if (lc->scratch != NULL)
 		sodium_memzero(lc->scratch, sizeof(*lc->scratch));
 	rte_free(lc->scratch);
+	rte_free(lc->turn);
 	rte_free(lc->counts);
 	rte_free(lc);
 }
@@ -118,12 +120,13 @@ static struct lcore *lcore_new(uint16_t id, unsigned int rte_id, uint16_t nb,
 	lc->ip_id = (uint16_t)randombytes_random();
 	lc->counts = rte_zmalloc("counts", ST_MAX_IFACES * sizeof(*lc->counts), RTE_CACHE_LINE_SIZE);
 	lc->scratch = rte_zmalloc("scratch", sizeof(*lc->scratch), RTE_CACHE_LINE_SIZE);
+	lc->turn = turn_lcore_new(lc->hz);
 	lc->frags = reassembly_new(randombytes_random());
 	lc->aead_ctx = aead->ctx_new();
 	if (lc->aead_ctx != NULL)
 		lc->aead = aead;
-	if (lc->counts == NULL || lc->scratch == NULL || lc->frags == NULL || lc->aead == NULL ||
-		!make_rings(lc, nb)) {
+	if (lc->counts == NULL || lc->scratch == NULL || lc->turn == NULL || lc->frags == NULL ||
+		lc->aead == NULL || !make_rings(lc, nb)) {
 		lcore_free(lc);
 		return NULL;
 	}

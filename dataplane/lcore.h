@@ -100,6 +100,7 @@ struct aead_backend;
 struct peer;
 struct reassembly;
 struct aead_scratch;
+struct turn_lcore;
 
 struct lcore {
 	uint16_t id;         // 0..nb-1, our own numbering
@@ -114,6 +115,7 @@ struct lcore {
 	struct rte_mempool *pool;
 	struct reassembly *frags;                 // stages/reassemble.c
 	struct aead_scratch *scratch;             // stages/crypt.h: operations of one burst
+	struct turn_lcore *turn;                  // stages/turn.h
 	struct vec again;                         // enters at packet_of(m)->target in the next pass
 	struct rte_mbuf *neigh_head, *neigh_tail; // packets that wait for a neighbour
 	uint16_t neigh_queued;

@@ -22,6 +22,7 @@
 #include "tables/peer.h"
 #include "tables/portmap.h"
 #include "tables/route.h"
+#include "tables/turn.h"
 #include "trace.h"
 
 #include <rte_cycles.h>
@@ -136,6 +137,8 @@ static int tables_init(void)
 		rc = route_tables_init();
 	if (rc == 0)
 		rc = peer_tables_init();
+	if (rc == 0)
+		rc = turn_tables_init();
 	if (rc == 0)
 		rc = objects_init();
 	if (rc == 0)

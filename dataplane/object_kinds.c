@@ -11,6 +11,7 @@
 #include "tables/peer.h"
 #include "tables/portmap.h"
 #include "tables/route.h"
+#include "tables/turn.h"
 
 #include <sodium.h>
 
@@ -55,5 +56,12 @@ const struct object_kind object_kinds[] = {
 		.del = key_del,
 		.scrub = key_scrub},
 	KIND(ST_SOCKET, "socket", st_socket, st_socket_key, 256, KIND_F_KEEP, socket_set, socket_del),
+	KIND(ST_TURN_USER, "turn_user", st_turn_user, st_turn_user_key, 65536, 0, turn_user_set,
+		turn_user_del),
+	KIND(ST_RELAY, "relay", st_relay, st_relay_key, 65536, 0, turn_relay_set, turn_relay_del),
+	KIND(ST_PERMISSION, "permission", st_permission, st_permission_key, 65536, 0,
+		turn_permission_set, turn_permission_del),
+	KIND(ST_CHANNEL, "channel", st_channel, st_channel_key, 65536, 0, turn_channel_set,
+		turn_channel_del),
 	{.kind = 0},
 };

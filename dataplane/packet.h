@@ -27,6 +27,7 @@ struct packet_trace;
 #define PACKET_F_KEEPALIVE   0x0100 // wg_encrypt: no payload, packet.peer is set
 #define PACKET_F_REASSEMBLED 0x0200 // came in fragments: punt cuts it again
 #define PACKET_F_TO_HOST     0x0400 // out_port is a host device
+#define PACKET_F_RELAYED     0x0800 // has been through turn_to_peer: from a relayed address of ours
 
 struct packet {
 	uint16_t flags;

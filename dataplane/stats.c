@@ -4,8 +4,11 @@
 #include "stats.h"
 
 #include "lcore.h"
+#include "object.h"
 #include "port.h"
+#include "stages/turn.h"
 #include "tables/peer.h"
+#include "tables/turn.h"
 
 #include <rte_cycles.h>
 #include <rte_lcore.h>
@@ -40,7 +43,7 @@ void stats_init(struct rte_mempool *pool)
 
 bool stats_kind(uint16_t kind)
 {
-	return kind >= ST_STAT_PEER && kind <= ST_STAT_POOL;
+	return kind >= ST_STAT_PEER && kind <= ST_STAT_TURN;
 }
 
 static uint32_t age_ms(uint64_t now, uint64_t stamp)
@@ -189,6 +192,44 @@ static uint16_t pool_item(uint32_t *cursor, struct st_stat_pool *ret)
 	return sizeof(*ret);
 }
 
+void stats_relay(const void *body, struct st_stat_relay *ret)
+{
+	const struct st_relay *r = body;
+	const struct turn_relay *relay = turn_relay_find(&r->key);
+
+	if (relay != NULL)
+		turn_relay_stat(relay, ret);
+	else
+		*ret = (struct st_stat_relay){.key = r->key, .alloc_id = r->alloc_id};
+}
+
+static uint16_t turn_item(uint32_t *cursor, struct st_stat_turn *ret)
+{
+	if (*cursor > 0)
+		return 0;
+	++*cursor;
+	*ret = (struct st_stat_turn){
+		.relays = (uint32_t)object_count(ST_RELAY),
+		.permissions = (uint32_t)object_count(ST_PERMISSION),
+		.channels = (uint32_t)object_count(ST_CHANNEL),
+		.users = (uint32_t)object_count(ST_TURN_USER),
+	};
+	for (uint16_t i = 0; i < lcores.nb; i++) {
+		const struct turn_counts *c = &lcores.lc[i]->turn->counts;
+
+		for (int d = 0; d < 2; d++) {
+			ret->packets[d] += load(&c->packets[d]);
+			ret->bytes[d] += load(&c->bytes[d]);
+		}
+		ret->send_indications += load(&c->send_indications);
+		ret->data_indications += load(&c->data_indications);
+		ret->hairpin += load(&c->hairpin);
+		ret->binding_requests += load(&c->binding_requests);
+		ret->binding_limited += load(&c->binding_limited);
+	}
+	return sizeof(*ret);
+}
+
 uint16_t stats_next(uint16_t kind, uint32_t *cursor, union stats_body *ret)
 {
 	switch (kind) {
@@ -206,6 +247,8 @@ uint16_t stats_next(uint16_t kind, uint32_t *cursor, union stats_body *ret)
 		return lcore_item(cursor, &ret->lcore);
 	case ST_STAT_POOL:
 		return pool_item(cursor, &ret->pool);
+	case ST_STAT_TURN:
+		return turn_item(cursor, &ret->turn);
 	default:
 		return 0;
 	}

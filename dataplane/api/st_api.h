@@ -92,7 +92,7 @@ enum st_kind {
 	ST_SOCKET = 12,  // a parked descriptor; never swept
 	ST_TRACE = 13,   // observer: sample packets; lives as long as the connection
 	ST_CAPTURE = 14, // observer: pcapng to the passed fd; lives as long as the connection
-	// the TURN relay: SET, DEL, DUMP, swept by SYNC. Numbers only: no version serves them yet (-ENOTSUP)
+	// the TURN relay: SET, DEL, DUMP, swept by SYNC
 	ST_TURN_USER = 15,
 	ST_RELAY = 16,
 	ST_PERMISSION = 17,
@@ -369,7 +369,8 @@ struct st_turn_user_key {
 	uint32_t user_id; // chosen by straitd, 1..
 };
 
-// A token bucket shared by the allocations of a user, both directions counted together.
+// A token bucket shared by the allocations of a user, both directions counted together. When it is
+// deleted, its allocations go on without a limit of the user.
 struct st_turn_user {
 	struct st_turn_user_key key;
 	uint32_t pad;
@@ -386,11 +387,13 @@ struct st_relay_key {
 #define ST_RELAY_F_CONTROL                                                                         \
 	0x1 // client by TCP or TLS: the port belongs to a kernel socket of straitd
 
-// An allocation. The client's 5-tuple is (client, server, UDP).
+// An allocation. The client's 5-tuple is (client, server, UDP). Two of different families may share it
+// (dual allocation), others are refused with -EEXIST. A SET with another client, server, alloc_id or flag
+// is a new allocation: permissions and channels of the old one go.
 struct st_relay {
 	struct st_relay_key key;
 	uint32_t alloc_id; // chosen by straitd, for people and for STAT_RELAY
-	uint32_t user_id;  // 0: no bucket of a user
+	uint32_t user_id;  // 0: no bucket of a user; an unknown one is -ENOENT
 	uint32_t flags;    // ST_RELAY_F_*
 	struct st_addr client, server;
 	uint16_t client_port_be, server_port_be;
@@ -666,10 +669,14 @@ struct st_ev_trace {
 
 #define ST_PACKET_MAX 9216
 
-// A datagram that the kernel cannot carry. OUT: straitd received a data packet for an lcore-owned port
-// with its own socket (it came over an interface that is not one of ours). IN: see ST_ENDPOINT_CONTROL.
+// A datagram that the kernel cannot carry. OUT enters the classifier as if it had been received from
+// `remote` at `local`: straitd received a data packet for an lcore-owned port with its own socket (it
+// came over an interface that is not one of ours), or has one for an lcore-owned port of this box. IN is
+// the datagram from `local` to `remote`: see ST_ENDPOINT_CONTROL; without a peer it is the relay's. Is
+// `remote` a port of straitd's own (the relayed address of a TCP client, WireGuard and ICE), it has been
+// received there from the relayed address `local`; else straitd sends it with its socket at `local`.
 struct st_packet_io {
-	uint32_t peer_id; // IN only
+	uint32_t peer_id; // IN: ST_NO_PEER from the relay
 	uint32_t if_id;   // OUT: 0
 	struct st_addr local;
 	struct st_addr remote;
@@ -723,7 +730,15 @@ struct st_packet_io {
 	X(no_mbuf, "packet pool empty")                                                            \
 	X(loop, "went through this box too often (tunnel in a tunnel, routing loop)")              \
 	X(icmp_limited, "ICMP error not sent: rate limit, or none is due for such a packet")       \
-	X(iface_down, "outgoing interface is down or gone")
+	X(iface_down, "outgoing interface is down or gone")                                        \
+	X(turn_malformed, "STUN message or ChannelData whose lengths or attributes are wrong")     \
+	X(turn_not_turn, "neither STUN nor ChannelData on a port of the TURN server")              \
+	X(turn_no_allocation, "relayed address or client without an allocation")                   \
+	X(turn_no_channel, "channel number not bound, or its binding expired")                     \
+	X(turn_no_permission, "no live permission for this peer")                                  \
+	X(turn_policed, "over the byte rate of the allocation or its user")                        \
+	X(turn_hairpin, "would pass the relay of this box a second time")                          \
+	X(stun_limited, "STUN over the rate of its source, or more than straitd is given")
 
 enum st_drop {
 #define X(name, text) ST_DROP_##name,
@@ -737,10 +752,12 @@ enum st_drop {
 	X(rx)                                                                                      \
 	X(reassemble)                                                                              \
 	X(classify)                                                                                \
+	X(turn_to_peer)                                                                            \
 	X(wg_open)                                                                                 \
 	X(wg_accept)                                                                               \
 	X(route)                                                                                   \
 	X(wg_encrypt)                                                                              \
+	X(turn_to_client)                                                                          \
 	X(l2out)                                                                                   \
 	X(punt)                                                                                    \
 	X(drop)                                                                                    \

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //
-// Finds WireGuard data among the IP packets: UDP to an (address, port) of the port map that begins with
-// the LE32 4. All else on such a port goes up to straitd's socket, the rest to route.
+// Finds among the IP packets those for an (address, port) of the port map: WireGuard data, which begins
+// with the LE32 4 (all else on its port goes up to straitd's socket), and what clients and peers send to
+// the TURN server. The rest goes to route.
 #include "../stage.h"
 #include "../tables/iface.h"
 #include "../tables/peer.h"
 #include "../tables/portmap.h"
-#include "checksum.h"
 #include "header.h"
 
 #include <rte_prefetch.h>
@@ -87,27 +87,6 @@ static uint8_t port_owner(struct last *last, struct rte_mbuf *m, const struct pa
 	return last->owner;
 }
 
-static bool checksum_ok(struct rte_mbuf *m, const struct packet *p, uint32_t udp_len)
-{
-	const struct rte_udp_hdr *udp = udp_of(m);
-	uint64_t flags = m->ol_flags & RTE_MBUF_F_RX_L4_CKSUM_MASK;
-	uint64_t sum;
-
-	if (flags == RTE_MBUF_F_RX_L4_CKSUM_GOOD)
-		return true;
-	if (flags == RTE_MBUF_F_RX_L4_CKSUM_BAD)
-		return false;
-	if (udp->dgram_cksum == 0) // IPv4: the sender made none; IPv6 has no such choice
-		return !packet_is_ipv6(p);
-	if (packet_is_ipv6(p))
-		sum = sum_words(packet_ipv6(m)->src_addr, 8);
-	else
-		sum = sum_words(&packet_ipv4(m)->src_addr, 2);
-	sum += rte_cpu_to_be_16(IPPROTO_UDP);
-	sum += rte_cpu_to_be_16((uint16_t)udp_len);
-	return sum_fold(sum_mbuf(sum, m, p->l4_off, udp_len)) == 0xffff;
-}
-
 static bool is_data(struct rte_mbuf *m, const struct packet *p, uint32_t len)
 {
 	static const uint8_t type[4] = {MESSAGE_DATA};
@@ -142,7 +121,7 @@ static void take_wireguard(struct lcore *lc, struct batch *b, struct rte_mbuf *m
 		stage_drop(lc, m, ST_DROP_wg_malformed);
 		return;
 	}
-	if (unlikely(!checksum_ok(m, p, udp_len))) {
+	if (unlikely(!packet_udp_checksum_ok(m))) {
 		stage_drop(lc, m, ST_DROP_udp_bad_checksum);
 		return;
 	}
@@ -159,6 +138,28 @@ static void take_wireguard(struct lcore *lc, struct batch *b, struct rte_mbuf *m
 }
 _Static_assert(
 	__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "indices and counters are read as they are");
+
+// A datagram to the TURN server or to a relayed address. Its checksum is not looked at: the relay hands on
+// what it says, wrong or not, unless the device has already found it wrong or IPv6 has none.
+static void take_turn(struct lcore *lc, struct rte_mbuf *m, enum st_stage stage)
+{
+	struct packet *p = packet_of(m);
+	const struct rte_udp_hdr *udp = udp_of(m);
+	uint32_t udp_len = rte_be_to_cpu_16(udp->dgram_len);
+
+	if (unlikely(udp_len < sizeof(*udp) || udp_len > m->pkt_len - p->l4_off)) {
+		stage_drop(lc, m, ST_DROP_udp_bad_length);
+		return;
+	}
+	if (unlikely((m->ol_flags & RTE_MBUF_F_RX_L4_CKSUM_MASK) == RTE_MBUF_F_RX_L4_CKSUM_BAD ||
+		     (udp->dgram_cksum == 0 && packet_is_ipv6(p)))) {
+		stage_drop(lc, m, ST_DROP_udp_bad_checksum);
+		return;
+	}
+	if (unlikely(m->pkt_len > p->l4_off + udp_len))
+		mbuf_trim_to(m, p->l4_off + udp_len);
+	stage_push(lc, stage, m);
+}
 
 // The keypair must belong to an interface that listens on the port the packet came to.
 static void take_keypair(struct lcore *lc, struct rte_mbuf *m, struct keypair *kp)
@@ -185,6 +186,23 @@ static void look_up(struct lcore *lc, struct batch *b)
 	b->n = b->sessions = 0;
 }
 
+static void take(struct lcore *lc, struct batch *b, struct rte_mbuf *m, uint8_t owner)
+{
+	switch (owner) {
+	case ST_OWNER_WIREGUARD:
+		take_wireguard(lc, b, m);
+		break;
+	case ST_OWNER_TURN_LISTEN:
+		take_turn(lc, m, ST_STAGE_turn_to_peer);
+		break;
+	case ST_OWNER_RELAY:
+		take_turn(lc, m, ST_STAGE_turn_to_client);
+		break;
+	default:
+		stage_push(lc, ST_STAGE_route, m);
+	}
+}
+
 void classify_run(struct lcore *lc, struct vec *in)
 {
 	struct last last = {.valid = false};
@@ -195,10 +213,7 @@ void classify_run(struct lcore *lc, struct vec *in)
 		struct rte_mbuf *m = in->m[i];
 		struct packet *p = packet_of(m);
 
-		if (!find_udp(m, p) || port_owner(&last, m, p) != ST_OWNER_WIREGUARD)
-			stage_push(lc, ST_STAGE_route, m);
-		else
-			take_wireguard(lc, &b, m);
+		take(lc, &b, m, find_udp(m, p) ? port_owner(&last, m, p) : ST_OWNER_KERNEL);
 		if (b.n == BATCH)
 			look_up(lc, &b);
 	}

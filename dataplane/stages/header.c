@@ -68,6 +68,29 @@ enum header_error packet_parse_ip(struct rte_mbuf *m)
 	}
 }
 
+bool packet_udp_checksum_ok(struct rte_mbuf *m)
+{
+	const struct packet *p = packet_of(m);
+	const struct rte_udp_hdr *udp =
+		rte_pktmbuf_mtod_offset(m, const struct rte_udp_hdr *, p->l4_off);
+	uint64_t flags = m->ol_flags & RTE_MBUF_F_RX_L4_CKSUM_MASK;
+	uint64_t sum;
+
+	if (flags == RTE_MBUF_F_RX_L4_CKSUM_GOOD)
+		return true;
+	if (flags == RTE_MBUF_F_RX_L4_CKSUM_BAD)
+		return false;
+	if (udp->dgram_cksum == 0) // IPv4: the sender made none; IPv6 has no such choice
+		return !packet_is_ipv6(p);
+	if (packet_is_ipv6(p))
+		sum = sum_words(packet_ipv6(m)->src_addr, 8);
+	else
+		sum = sum_words(&packet_ipv4(m)->src_addr, 2);
+	sum += rte_cpu_to_be_16(IPPROTO_UDP);
+	sum += udp->dgram_len;
+	return sum_fold(sum_mbuf(sum, m, p->l4_off, rte_be_to_cpu_16(udp->dgram_len))) == 0xffff;
+}
+
 // Takes up to want bytes out of the segments behind m into m.
 static uint32_t pull_from_next(struct rte_mbuf *m, uint32_t want)
 {

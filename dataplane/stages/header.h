@@ -121,6 +121,9 @@ enum header_error {
 // fragment header included, is then in the first segment.
 enum header_error packet_parse_ip(struct rte_mbuf *m);
 
+// Whether the UDP checksum at l4_off is right, or absent where it may be. The length has been checked.
+bool packet_udp_checksum_ok(struct rte_mbuf *m);
+
 // Makes the first len bytes contiguous. False when the packet is shorter or there is no room.
 bool mbuf_pull(struct rte_mbuf *m, uint32_t len);
 // Cuts the chain to len bytes, which it has; segments that become empty are freed.

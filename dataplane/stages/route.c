@@ -162,7 +162,7 @@ static void forward(struct lcore *lc, struct rte_mbuf *m, const struct route_res
 	stage_push(lc, oif->is_wg ? ST_STAGE_wg_encrypt : ST_STAGE_l2out, m);
 }
 
-// WireGuard to this box inside a tunnel goes through the stages once more.
+// What lcores take on a port of this box goes through the stages once more when it comes out of a tunnel.
 static bool is_nested(struct rte_mbuf *m, const struct packet *p)
 {
 	const struct iface *iif = iface_get(p->iif);
@@ -185,7 +185,7 @@ static bool is_nested(struct rte_mbuf *m, const struct packet *p)
 		return false;
 	udp = rte_pktmbuf_mtod_offset(m, const struct rte_udp_hdr *, off);
 	packet_addrs(m, &src, &dst);
-	return portmap_lookup(&dst, p->iif, udp->dst_port) == ST_OWNER_WIREGUARD;
+	return portmap_lookup(&dst, p->iif, udp->dst_port) != ST_OWNER_KERNEL;
 }
 
 static void to_box(struct lcore *lc, struct rte_mbuf *m)

@@ -6,6 +6,7 @@
 #include "../tables/iface.h"
 #include "../tables/lpm.h"
 #include "../tables/peer.h"
+#include "../tables/portmap.h"
 #include "../trace.h"
 #include "checksum.h"
 #include "crypt.h"
@@ -203,6 +204,17 @@ static void to_main(struct lcore *lc, struct rte_mbuf *m)
 		stage_drop(lc, m, ST_DROP_host_full);
 }
 
+// The kernel's way to a relayed address of this very box is no port of ours, and leads nowhere.
+static void to_control(struct lcore *lc, struct rte_mbuf *m)
+{
+	const struct st_endpoint *ep = &packet_of(m)->endpoint->ep;
+
+	if (portmap_lookup(&ep->remote, (uint16_t)ep->if_id, ep->remote_port_be) == ST_OWNER_RELAY)
+		stage_push(lc, ST_STAGE_turn_to_client, m);
+	else
+		to_main(lc, m);
+}
+
 static void send_sealed(struct lcore *lc, struct rte_mbuf *m)
 {
 	struct packet *p = packet_of(m);
@@ -218,7 +230,7 @@ static void send_sealed(struct lcore *lc, struct rte_mbuf *m)
 	p->mtu = ep->ep.path_mtu;
 	p->nexthop = ep->ep.nexthop;
 	if (unlikely(ep->ep.kind == ST_ENDPOINT_CONTROL))
-		to_main(lc, m);
+		to_control(lc, m);
 	else if (likely(oif == NULL || !oif->is_wg)) // l2out names a missing interface
 		stage_push(lc, ST_STAGE_l2out, m);
 	else if (++p->passes > WG_PASSES_MAX)

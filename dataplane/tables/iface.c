@@ -8,6 +8,7 @@
 #include "../port.h"
 #include "../reclaim.h"
 #include "lpm.h"
+#include "route.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -77,6 +78,7 @@ void iface_publish(uint16_t if_id, struct iface *iface)
 		fill_sources(iface);
 	}
 	atomic_store_explicit(&iface_table[if_id], iface, memory_order_release);
+	route_changed();
 	reclaim_later(free, (void *)(uintptr_t)old);
 }
 

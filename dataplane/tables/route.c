@@ -61,6 +61,13 @@ static struct {
 	struct rules *_Atomic rules[2]; // by family; main: wo, lcore: ro
 } rt;
 
+_Atomic uint32_t route_generation = 1;
+
+void route_changed(void)
+{
+	atomic_fetch_add_explicit(&route_generation, 1, memory_order_release);
+}
+
 // ---- tables ----
 
 static struct table *table_get(uint32_t id)
@@ -209,6 +216,7 @@ int route_set(const void *body, const void *old)
 		free(route);
 		return rc;
 	}
+	route_changed();
 	reclaim_later(free, was);
 	return 0;
 }
@@ -218,8 +226,10 @@ void route_del(const void *body)
 	const struct st_route *r = body;
 	struct table *t = table_get(r->key.table);
 
-	if (t != NULL)
-		reclaim_later(free, lpm_del(t->lpm, is_v6_prefix(&r->key.dst), &r->key.dst));
+	void *was = t == NULL ? NULL : lpm_del(t->lpm, is_v6_prefix(&r->key.dst), &r->key.dst);
+
+	route_changed();
+	reclaim_later(free, was);
 }
 
 // ---- rules ----
@@ -319,6 +329,7 @@ int rule_set(const void *body, const void *old)
 		rc = rule_fill(&rule, r);
 	if (rc == 0)
 		rc = rules_swap(&r->key, &rule);
+	route_changed();
 	return rc;
 }
 
@@ -328,13 +339,16 @@ void rule_del(const void *body)
 	const struct st_rule *r = body;
 	struct rules *rules;
 
-	if (rules_swap(&r->key, NULL) == 0)
+	if (rules_swap(&r->key, NULL) == 0) {
+		route_changed();
 		return;
+	}
 	rules = atomic_load_explicit(&rt.rules[r->key.family == AF_INET6], memory_order_relaxed);
 	for (uint32_t i = 0; i < rules->n; i++)
 		if (memcmp(&rules->r[i].key, &r->key, sizeof(r->key)) == 0)
 			__atomic_store_n(
 				&rules->r[i].action, (uint8_t)ST_RULE_NEVER, __ATOMIC_RELEASE);
+	route_changed();
 }
 
 // ---- look-up ----

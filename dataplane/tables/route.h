@@ -6,6 +6,7 @@
 
 #include "../api/st_api.h"
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -25,6 +26,10 @@ struct route_flow {
 	uint8_t tos;
 	bool ipv6;
 };
+
+// Grows behind each change of rules, routes or interfaces: what was looked up before may not hold any more.
+extern _Atomic uint32_t route_generation; // main: wo, lcore: ro (acquire)
+void route_changed(void);                 // main
 
 void route_lookup(const struct route_flow *flow, struct route_result *ret); // lcore
 

@@ -16,6 +16,7 @@
 #include "tables/peer.h"
 #include "tables/portmap.h"
 #include "tables/route.h"
+#include "tables/turn.h"
 #include "trace.h"
 
 #include <rte_eal.h>
@@ -72,7 +73,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 		"packets", 2047, 0, PACKET_PRIV_SIZE, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
 	need(pool != NULL && lcores_init("auto", 1, pool) == 0, "no lcores");
 	need(neigh_tables_init() == 0 && portmap_tables_init() == 0 && route_tables_init() == 0 &&
-			peer_tables_init() == 0 && trace_init() == 0,
+			peer_tables_init() == 0 && turn_tables_init() == 0 && trace_init() == 0,
 		"no tables");
 	packet_io_init(pool);
 	need(objects_init() == 0 && api_server_init(path, (uint32_t)-1, &self) >= 0, "no server");
@@ -122,7 +123,8 @@ static void read_all(int fd)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const uint16_t kinds[] = {ST_PEER, ST_WGIF, ST_ADDR, ST_ROUTE, ST_RULE, ST_NEIGH,
-		ST_PORTMAP, ST_ALLOWED_IP, ST_ENDPOINT, ST_KEY, ST_SOCKET};
+		ST_PORTMAP, ST_ALLOWED_IP, ST_ENDPOINT, ST_KEY, ST_SOCKET, ST_CHANNEL,
+		ST_PERMISSION, ST_RELAY, ST_TURN_USER};
 	static uint64_t now = 1;
 	uint8_t buf[ST_MSG_MAX + 64];
 	int fd = dial();

@@ -14,6 +14,7 @@
 #include "tables/neigh.h"
 #include "tables/portmap.h"
 #include "tables/route.h"
+#include "tables/turn.h"
 
 #include <rte_cycles.h>
 #include <rte_eal.h>
@@ -191,6 +192,7 @@ int rig_init(const char *aead)
 	must(portmap_tables_init(), "portmap");
 	must(route_tables_init(), "route");
 	must(peer_tables_init(), "peer");
+	must(turn_tables_init(), "turn");
 	start_devices();
 	add_ifaces();
 	add_routes();

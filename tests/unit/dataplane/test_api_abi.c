@@ -132,8 +132,9 @@ static void numbers_stand_where_they_stood(void)
 	CU_ASSERT_EQUAL(ST_EV_PORT_FAILED, 12);
 	CU_ASSERT_EQUAL(ST_DROP_rx_short, 0);
 	CU_ASSERT_EQUAL(ST_DROP_iface_down, 41);
-	CU_ASSERT_EQUAL(ST_DROP_COUNT, 42);
-	CU_ASSERT_EQUAL(ST_STAGE_COUNT, 11);
+	CU_ASSERT_EQUAL(ST_DROP_turn_malformed, 42);
+	CU_ASSERT_EQUAL(ST_DROP_stun_limited, 49);
+	CU_ASSERT_EQUAL(ST_STAGE_COUNT, 13);
 }
 
 int main(void)
