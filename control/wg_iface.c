@@ -383,7 +383,9 @@ void wg_iface_portmap(struct wg_iface *i)
 	for (guint n = 0; i->port && n < i->wg->addrs->len; n++) {
 		const struct st_addr *a = &g_array_index(i->wg->addrs, struct st_addr, n);
 		struct st_portmap body = {
-			.key = {*a, htons(i->port), htons(i->port)}, .owner = ST_OWNER_WIREGUARD};
+			.key = {.addr = *a, .port_lo_be = htons(i->port), .port_hi_be = htons(i->port)},
+			.owner = ST_OWNER_WIREGUARD,
+		};
 
 		// Nothing comes off a wire for these.
 		if (is_loopback(a) || i->sockets[wg_family_of(a)].fd < 0)
