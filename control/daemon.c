@@ -459,6 +459,17 @@ int daemon_reload(struct daemon *d, struct cJSON *notes, char **ret_error)
 	return err;
 }
 
+void daemon_overlay_status(struct daemon *d, struct cJSON *into)
+{
+	wg_overlay_status(d->wg, into);
+}
+
+int daemon_overlay_drop(struct daemon *d, char **ret_error)
+{
+	g_message("straitd: dropping what wg changed");
+	return wg_overlay_drop(d->wg, ret_error);
+}
+
 // ---- status ----------------------------------------------------------------------------------------
 
 void daemon_status(struct daemon *d, struct cJSON *into)

@@ -26,6 +26,9 @@ int daemon_start(struct daemon *d, char **ret_error);
 // Reads the file again and applies the difference. On an error the old configuration goes on.
 // notes (may be NULL) gets an array "needs_restart" of what cannot change at run time.
 int daemon_reload(struct daemon *d, struct cJSON *notes, char **ret_error);
+// What wg(8) changed beside the file; see overlay.h.
+void daemon_overlay_status(struct daemon *d, struct cJSON *into);
+int daemon_overlay_drop(struct daemon *d, char **ret_error);
 void daemon_status(struct daemon *d, struct cJSON *into);
 void daemon_wg_status(struct daemon *d, struct cJSON *into);
 void daemon_ports_status(struct daemon *d, struct cJSON *into);

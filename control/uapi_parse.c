@@ -231,6 +231,8 @@ static enum uapi_result request_end(struct uapi_parser *p, int *ret_errno)
 		p->error = EPROTO;
 	else if (state == SETTING_PEER)
 		p->error = peer_flush(p);
+	if (state != IDLE && state != GETTING && p->ops->done)
+		p->ops->done(p->arg);
 	peer_reset(&p->peer);
 	p->state = IDLE;
 	*ret_errno = p->error;

@@ -44,6 +44,8 @@ struct uapi_set_ops {
 	int (*fwmark)(uint32_t fwmark, void *arg);
 	int (*replace_peers)(void *arg);
 	int (*peer)(const struct uapi_peer *peer, void *arg);
+	// Before a set is answered, also when it failed halfway. May be NULL.
+	void (*done)(void *arg);
 };
 
 enum uapi_result {

@@ -48,6 +48,21 @@ static char *run_reload(const struct cJSON *request, struct cJSON *reply, void *
 	return error ? error : g_strdup("reload failed");
 }
 
+static char *run_overlay_show(const struct cJSON *request, struct cJSON *reply, void *arg)
+{
+	daemon_overlay_status(arg, reply);
+	return NULL;
+}
+
+static char *run_overlay_drop(const struct cJSON *request, struct cJSON *reply, void *arg)
+{
+	char *error = NULL;
+
+	if (!daemon_overlay_drop(arg, &error))
+		return NULL;
+	return error ? error : g_strdup("the configuration file could not be applied");
+}
+
 static char *run_log_level(const struct cJSON *request, struct cJSON *reply, void *arg)
 {
 	const cJSON *level = cJSON_GetObjectItemCaseSensitive(request, "level");
@@ -64,6 +79,8 @@ const struct admin_verb daemon_verbs[] = {
 	{"interfaces", run_interfaces},
 	{"ports", run_ports},
 	{"reload", run_reload},
+	{"overlay-show", run_overlay_show},
+	{"overlay-drop", run_overlay_drop},
 	{"log-level", run_log_level},
 	{NULL, NULL},
 };

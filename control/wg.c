@@ -8,6 +8,8 @@
 #include "config.h"
 #include "dp.h"
 #include "ids.h"
+#include "overlay.h"
+#include "seal.h"
 #include "stamps.h"
 #include "wg_internal.h"
 
@@ -210,6 +212,17 @@ void wg_reconcile(struct wg *wg)
 
 // ---- life ------------------------------------------------------------------------------------------
 
+static void open_overlay(struct wg *wg, const char *run_dir)
+{
+	char *error = NULL;
+
+	wg->seal = seal_new(run_dir, &error);
+	if (!wg->seal)
+		g_warning("wg: what wg(8) changes is lost with straitd error=\"%s\"", error);
+	g_free(error);
+	wg->overlay = overlay_new(run_dir, wg->seal);
+}
+
 struct wg *wg_new(struct dp *dp, struct netlink *nl, const char *run_dir)
 {
 	struct wg *wg;
@@ -230,6 +243,7 @@ struct wg *wg_new(struct dp *dp, struct netlink *nl, const char *run_dir)
 	wg->pool = handshake_pool_new(handshake_pool_threads(), wg_job_done, wg);
 	wg->limiter = ratelimiter_new();
 	wg->stamps = stamps_new(run_dir);
+	open_overlay(wg, run_dir);
 	wg->housekeeping = g_timeout_add_seconds(1, housekeep, wg);
 	wg->addrs = g_array_new(FALSE, FALSE, sizeof(struct st_addr));
 	return wg;
@@ -252,6 +266,8 @@ void wg_free(struct wg *wg)
 	wg_index_free(wg->index);
 	ratelimiter_free(wg->limiter);
 	stamps_free(wg->stamps);
+	overlay_free(wg->overlay);
+	seal_free(wg->seal);
 	g_ptr_array_free(wg->ifaces, TRUE);
 	g_array_free(wg->addrs, TRUE);
 	g_free(wg->peers);
@@ -654,9 +670,50 @@ static bool in_config(const struct config *c, const char *name)
 	return false;
 }
 
-int wg_apply(struct wg *wg, const struct config *c, char **ret_error)
+static int apply_merged(
+	struct wg *wg, const struct overlay *o, const struct config_wg *file, char **ret_error)
+{
+	struct config_wg *merged = overlay_merge(o, file);
+	struct noise_identity id;
+	struct wg_iface *i;
+	int r = apply_iface(wg, merged, ret_error);
+
+	overlay_merged_free(merged, file);
+	i = wg_iface_find(wg, file->name);
+	if (!i)
+		return r;
+	noise_identity_init(&id, file->private_key);
+	memcpy(i->file_public_key, id.public_key, sizeof(i->file_public_key));
+	noise_identity_fini(&id);
+	return r;
+}
+
+static int apply_all(struct wg *wg, const struct config *c, const struct overlay *o, char **ret_error)
 {
 	int r = 0;
+
+	for (guint n = 0; n < c->wgs->len && !r; n++)
+		r = apply_merged(wg, o, c->wgs->pdata[n], ret_error);
+	return r;
+}
+
+// The overlay must not keep a good configuration from being applied.
+static int apply_without_overlay(struct wg *wg, const struct config *c, char **ret_error)
+{
+	struct overlay *none = overlay_new("", NULL);
+	int r;
+
+	g_clear_pointer(ret_error, g_free);
+	r = apply_all(wg, c, none, ret_error);
+	overlay_free(none);
+	if (!r)
+		overlay_keep_aside(wg->overlay);
+	return r;
+}
+
+int wg_apply(struct wg *wg, const struct config *c, char **ret_error)
+{
+	int r;
 
 	wg->applied = true;
 	timers_params_init(&wg->params, c->timer_scale > 0 ? c->timer_scale : 1);
@@ -666,8 +723,14 @@ int wg_apply(struct wg *wg, const struct config *c, char **ret_error)
 		if (!in_config(c, i->name))
 			wg_iface_free(i);
 	}
-	for (guint n = 0; n < c->wgs->len && !r; n++)
-		r = apply_iface(wg, c->wgs->pdata[n], ret_error);
+	r = apply_all(wg, c, wg->overlay, ret_error);
+	if (r && !overlay_is_empty(wg->overlay))
+		r = apply_without_overlay(wg, c, ret_error);
+	if (!r) {
+		wg->file = c;
+		if (!overlay_is_empty(wg->overlay))
+			wg_overlay_note(wg);
+	}
 	if (wg->recovery_done && wg->recovered)
 		recovery_end(wg);
 	return r;

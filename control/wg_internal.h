@@ -19,6 +19,9 @@
 #include <stdint.h>
 
 struct ratelimiter;
+struct config;
+struct overlay;
+struct seal;
 struct stamps;
 struct uapi;
 struct wg_recovered;
@@ -83,7 +86,10 @@ struct wg {
 	struct handshake_pool *pool;
 	struct ratelimiter *limiter;
 	struct stamps *stamps;
-	guint housekeeping; // once a second
+	struct seal *seal;         // NULL: the run directory cannot be used
+	struct overlay *overlay;   // what wg(8) changed
+	const struct config *file; // as applied, without the overlay; the daemon's
+	guint housekeeping;        // once a second
 	uint64_t under_load_until;
 	struct wg_counters counters;
 	struct wg_bucket down; // PACKET_OUT
@@ -112,6 +118,7 @@ struct wg_iface {
 	struct handshake_identity *identity; // NULL = no private key
 	uint64_t identity_serial;            // changes with the key
 	uint8_t public_key[NOISE_KEY_LEN];
+	uint8_t file_public_key[NOISE_KEY_LEN]; // as the configuration file has it
 	struct cookie_checker checker;
 	uint16_t port;        // 0 = closed
 	uint16_t wanted_port; // 0 = random
@@ -170,6 +177,10 @@ void wg_recover_peer(struct peer *p);     // blob and sessions; its id is the on
 bool wg_recover_endpoint(struct peer *p); // after it was configured; true: it has the old one
 int wg_recover_socket(struct wg_iface *i, enum wg_family family, uint16_t port); // fd or -1
 void wg_recover_unpark(struct wg *wg); // sockets nobody took
+
+// wg_overlay.c
+void wg_overlay_note(struct wg *wg); // after changes: how it differs from the file now
+const char *wg_overlay_source(const struct peer *p); // a constant for people
 
 // wg_uapi.c
 int wg_uapi_open(struct wg_iface *i); // 0 or -errno

@@ -72,6 +72,7 @@ static void add_peer(struct cJSON *array, const struct peer *p, uint64_t now)
 	cJSON_AddNumberToObject(o, "tx_bytes", (double)p->tx_bytes);
 	cJSON_AddNumberToObject(o, "staged", p->staged);
 	cJSON_AddNumberToObject(o, "keepalive", p->timers.persistent);
+	cJSON_AddStringToObject(o, "source", wg_overlay_source(p));
 	cJSON_AddStringToObject(o, "state", state_text(p, now));
 	cJSON_AddStringToObject(o, "last_error", error ? error : "");
 	cJSON_AddItemToArray(array, o);

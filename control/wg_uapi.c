@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //
-// What wg(8) may ask of an interface and change in it. Main loop thread. Changes made here live in this
-// process: the next reload makes the interface again what the configuration says. Routes are not
-// touched, as wg(8) does not touch them either.
+// What wg(8) may ask of an interface and change in it. Main loop thread. Changes made here are kept in the
+// overlay (overlay.h) and win over the configuration file. Routes are not touched, as wg(8) does not
+// touch them either.
 #include "../crypto/keys.h"
 #include "addr.h"
 #include "uapi.h"
@@ -178,8 +178,13 @@ static void get(struct uapi_client *client, void *arg)
 	wg_stats_refresh(i->wg, get_ready, g);
 }
 
+static void set_done(void *arg)
+{
+	wg_overlay_note(((struct wg_iface *)arg)->wg);
+}
+
 static const struct uapi_ops ops = {
-	.set = {set_private_key, set_listen_port, set_fwmark, replace_peers, set_peer},
+	.set = {set_private_key, set_listen_port, set_fwmark, replace_peers, set_peer, set_done},
 	.get = get,
 };
 

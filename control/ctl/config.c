@@ -120,6 +120,49 @@ int reload_run(const struct ctl *c, int argc, char **argv)
 	return CTL_OK;
 }
 
+int overlay_show_run(const struct ctl *c, int argc, char **argv)
+{
+	static const struct list_column columns[] = {
+		{"INTERFACE", "interface", false, NULL},
+		{"PEER", "peer", false, NULL},
+		{"CHANGE", "change", false, NULL},
+		{"WHAT", "what", false, NULL},
+		{NULL, NULL, false, NULL},
+	};
+	int status = CTL_OK;
+	cJSON *reply = ask(c, adminclient_request("overlay-show"), &status), *changes;
+
+	if (!reply)
+		return status;
+	if (c->json) {
+		print_document(reply);
+		return CTL_OK;
+	}
+	changes = cJSON_GetObjectItemCaseSensitive(reply, "changes");
+	if (cJSON_GetArraySize(changes))
+		list_print(columns, changes);
+	else
+		puts("nothing: all is as the configuration says");
+	cJSON_Delete(reply);
+	return CTL_OK;
+}
+
+int overlay_drop_run(const struct ctl *c, int argc, char **argv)
+{
+	int status = CTL_OK;
+	cJSON *reply = ask(c, adminclient_request("overlay-drop"), &status);
+
+	if (!reply)
+		return status;
+	if (c->json) {
+		print_document(reply);
+		return CTL_OK;
+	}
+	puts("dropped: all is as the configuration says");
+	cJSON_Delete(reply);
+	return CTL_OK;
+}
+
 int log_level_run(const struct ctl *c, int argc, char **argv)
 {
 	cJSON *request = adminclient_request("log-level"), *reply;

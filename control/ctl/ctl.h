@@ -76,6 +76,8 @@ int capture_run(const struct ctl *c, int argc, char **argv);
 int config_check_run(const struct ctl *c, int argc, char **argv);
 int config_dp_args_run(const struct ctl *c, int argc, char **argv);
 int reload_run(const struct ctl *c, int argc, char **argv);
+int overlay_show_run(const struct ctl *c, int argc, char **argv);
+int overlay_drop_run(const struct ctl *c, int argc, char **argv);
 int log_level_run(const struct ctl *c, int argc, char **argv);
 int host_remove_run(const struct ctl *c, int argc, char **argv);
 int completion_run(const struct ctl *c, int argc, char **argv);

@@ -93,6 +93,7 @@ static void print_one(const cJSON *peer)
 		{"public key", "public_key", NULL},
 		{"interface", "interface", NULL},
 		{"state", "state", NULL},
+		{"comes from", "source", NULL},
 		{"last error", "last_error", NULL},
 		{"endpoint", "endpoint", NULL},
 		{"configured as", "endpoint_host", NULL},

@@ -43,6 +43,8 @@ const struct ctl_verb ctl_verbs[] = {
 	{"config dp-args", "[FILE]", "command line of strait-dp for a configuration", 0, 1, 0,
 		config_dp_args_run},
 	{"reload", "", "apply the changed configuration", 0, 0, 0, reload_run},
+	{"overlay show", "", "what wg changed beside the configuration", 0, 0, 0, overlay_show_run},
+	{"overlay drop", "", "go back to what the configuration says", 0, 0, 0, overlay_drop_run},
 	{"log-level", "[LEVEL]", "show or set what straitd logs", 0, 1, 0, log_level_run},
 	{"host remove", "[FILE]", "take away the host devices of a configuration", 0, 1, 0,
 		host_remove_run},

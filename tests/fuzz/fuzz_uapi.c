@@ -40,7 +40,7 @@ static int peer(const struct uapi_peer *p, void *arg)
 	return 0;
 }
 
-static const struct uapi_set_ops ops = {private_key, listen_port, fwmark, replace_peers, peer};
+static const struct uapi_set_ops ops = {private_key, listen_port, fwmark, replace_peers, peer, NULL};
 
 static void expect_sane(struct uapi_parser *p)
 {

@@ -80,7 +80,8 @@ static int peer(const struct uapi_peer *p, void *arg)
 	return 0;
 }
 
-static const struct uapi_set_ops set_ops = {private_key, listen_port, fwmark, replace_peers, peer};
+static const struct uapi_set_ops set_ops = {
+	private_key, listen_port, fwmark, replace_peers, peer, NULL};
 
 // ---- grammar -------------------------------------------------------------------------------------
 

@@ -570,6 +570,24 @@ static void an_authenticated_packet_from_elsewhere_moves_the_endpoint(void)
 	down();
 }
 
+// Of one address, on every interface, for the listen port alone.
+static void check_portmap(const struct st_addr *addr)
+{
+	uint32_t first_word;
+	struct st_portmap body;
+	const struct dp_double_object *o;
+
+	memcpy(&first_word, addr, sizeof(first_word));
+	o = dp_double_find(a.dp, ST_PORTMAP, first_word);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(o);
+	memcpy(&body, o->body, sizeof(body));
+	CU_ASSERT_FALSE(memcmp(&body.key.addr, addr, sizeof(*addr)));
+	CU_ASSERT_EQUAL(body.key.if_id, 0);
+	CU_ASSERT_EQUAL(ntohs(body.key.port_lo_be), a.iface->port);
+	CU_ASSERT_EQUAL(ntohs(body.key.port_hi_be), a.iface->port);
+	CU_ASSERT_EQUAL(body.owner, ST_OWNER_WIREGUARD);
+}
+
 static void the_port_map_follows_addresses_and_port(void)
 {
 	struct st_addr addrs[3];
@@ -580,6 +598,7 @@ static void the_port_map_follows_addresses_and_port(void)
 	addr_parse(&addrs[2], "2001:db8::1");
 	wg_addrs_changed(a.wg, addrs, 3);
 	CU_ASSERT_EQUAL(dp_double_count(a.dp, ST_PORTMAP), 2);
+	check_portmap(&addrs[1]);
 	CU_ASSERT_EQUAL(wg_iface_set_port(a.iface, 0), 0);
 	wg_addrs_changed(a.wg, addrs, 2);
 	CU_ASSERT_EQUAL(dp_double_count(a.dp, ST_PORTMAP), 1);
@@ -786,6 +805,8 @@ static struct config *document(const char *peers)
 	"\"TrMvSoP4jYQlY6RIzBgbssQqY3vxI2Pi+y71lOWWXX0=\", "                                       \
 	"\"allowed_ips\": [\"10.9.0.0/16\"]}"
 
+static struct config *applied; // the interfaces refer to it
+
 static void apply(struct wg *wg, const char *peers)
 {
 	struct config *c = document(peers);
@@ -794,7 +815,8 @@ static void apply(struct wg *wg, const char *peers)
 	CU_ASSERT_PTR_NOT_NULL_FATAL(c);
 	CU_ASSERT_EQUAL(wg_apply(wg, c, &error), 0);
 	CU_ASSERT_PTR_NULL(error);
-	config_free(c);
+	config_free(applied);
+	applied = c;
 }
 
 static void a_reload_touches_only_what_differs(void)
@@ -829,6 +851,7 @@ static void a_reload_touches_only_what_differs(void)
 	CU_ASSERT_EQUAL(dp_double_count(a.dp, ST_ALLOWED_IP), 2);
 	settle();
 	down();
+	g_clear_pointer(&applied, config_free);
 }
 
 int main(void)
