@@ -75,8 +75,8 @@ struct dp {
 };
 
 // PORT and WGIF first, for the ids of interfaces; what refers to a peer comes behind PEER.
-static const uint16_t recovery_kinds[] = {
-	ST_PORT, ST_WGIF, ST_SOCKET, ST_PEER, ST_ENDPOINT, ST_KEY, ST_STAT_KEYPAIR};
+static const uint16_t recovery_kinds[] = {ST_PORT, ST_WGIF, ST_SOCKET, ST_PEER, ST_ENDPOINT, ST_KEY,
+	ST_STAT_KEYPAIR, ST_RELAY, ST_PERMISSION, ST_CHANNEL};
 
 static void pump(struct dp *dp);
 
@@ -173,6 +173,15 @@ static struct dp_out *del_new(struct dp *dp, uint16_t kind, const void *key, uin
 	return o;
 }
 
+static uint32_t time_left(const struct dp_object *obj)
+{
+	int64_t left_us = obj->deadline_us - g_get_monotonic_time();
+
+	if (!obj->deadline_us)
+		return 0;
+	return left_us < 1000 ? 1 : (uint32_t)MIN(left_us / 1000, (int64_t)UINT32_MAX);
+}
+
 static struct dp_out *object_out(struct dp *dp, struct dp_object *obj, GArray *waiters)
 {
 	struct dp_out *o = out_new(dp, &(struct dp_parts){.op = ST_OP_SET,
@@ -180,7 +189,8 @@ static struct dp_out *object_out(struct dp *dp, struct dp_object *obj, GArray *w
 					       .body = obj->data,
 					       .body_len = obj->body_len,
 					       .blob = obj->data + obj->body_len,
-					       .blob_len = obj->blob_len});
+					       .blob_len = obj->blob_len,
+					       .expiry_ms = time_left(obj)});
 	struct request *r = request_new(dp, o);
 
 	r->object = dp_object_get(obj);
@@ -574,8 +584,8 @@ bool dp_absent(const struct dp *dp)
 
 // ---- wanted objects --------------------------------------------------------------------------------
 
-void dp_set(struct dp *dp, uint16_t kind, const void *body, uint16_t body_len, const void *blob,
-	uint16_t blob_len, dp_done done, void *arg)
+static void set(struct dp *dp, uint16_t kind, const void *body, uint16_t body_len, const void *blob,
+	uint16_t blob_len, uint32_t expiry_ms, dp_done done, void *arg)
 {
 	struct dp_object *o;
 	uint16_t want_len;
@@ -590,6 +600,7 @@ void dp_set(struct dp *dp, uint16_t kind, const void *body, uint16_t body_len, c
 	}
 	fresh = !dp_store_find(dp->store, pos, body);
 	o = dp_store_put(dp->store, pos, body, blob, blob_len, &changed);
+	o->deadline_us = expiry_ms ? g_get_monotonic_time() + (int64_t)expiry_ms * 1000 : 0;
 	// Behind the walk already: its DEL may wait in the queue, so a new one has to queue as well.
 	if (fresh && dp->walking && o->pos <= dp->walk_pos)
 		o->sync = dp->sync;
@@ -597,7 +608,7 @@ void dp_set(struct dp *dp, uint16_t kind, const void *body, uint16_t body_len, c
 		later(dp, done, arg, -ENOTCONN);
 	} else if (dp->state == RECOVERING || (dp->walking && o->sync != dp->sync)) {
 		o->waiters = waiters_add(o->waiters, done, arg);
-	} else if (changed || o->refused || (done && o->refs > 1)) {
+	} else if (changed || expiry_ms || o->refused || (done && o->refs > 1)) {
 		o->sync = dp->sync;
 		enqueue(dp, object_out(dp, o, waiters_add(NULL, done, arg)));
 	} else {
@@ -605,13 +616,25 @@ void dp_set(struct dp *dp, uint16_t kind, const void *body, uint16_t body_len, c
 	}
 }
 
-static void remove_object(struct dp *dp, struct dp_object *o)
+void dp_set(struct dp *dp, uint16_t kind, const void *body, uint16_t body_len, const void *blob,
+	uint16_t blob_len, dp_done done, void *arg)
+{
+	set(dp, kind, body, body_len, blob, blob_len, 0, done, arg);
+}
+
+void dp_set_expiring(struct dp *dp, uint16_t kind, const void *body, uint16_t body_len,
+	const void *blob, uint16_t blob_len, uint32_t expiry_ms, dp_done done, void *arg)
+{
+	set(dp, kind, body, body_len, blob, blob_len, MAX(expiry_ms, 1), done, arg);
+}
+
+static void remove_object(struct dp *dp, struct dp_object *o, bool tell)
 {
 	// The walk has not come to it: the sweep takes it away at SYNC_END.
 	bool unsent = dp->state == RECOVERING || (dp->walking && o->sync != dp->sync);
 	struct dp_out *del = NULL;
 
-	if (dp->state != AWAY && !unsent)
+	if (tell && dp->state != AWAY && !unsent)
 		del = del_new(dp, o->kind, o->data, o->key_len);
 	waiters_later(dp, o->waiters, -ECANCELED);
 	o->waiters = NULL;
@@ -622,7 +645,7 @@ static void remove_object(struct dp *dp, struct dp_object *o)
 		enqueue(dp, del);
 }
 
-void dp_del(struct dp *dp, uint16_t kind, const void *key, uint16_t key_len)
+static void take_off(struct dp *dp, uint16_t kind, const void *key, uint16_t key_len, bool tell)
 {
 	struct dp_object *o;
 	uint16_t want_len;
@@ -634,7 +657,17 @@ void dp_del(struct dp *dp, uint16_t kind, const void *key, uint16_t key_len)
 	}
 	o = dp_store_find(dp->store, pos, key);
 	if (o)
-		remove_object(dp, o);
+		remove_object(dp, o, tell);
+}
+
+void dp_del(struct dp *dp, uint16_t kind, const void *key, uint16_t key_len)
+{
+	take_off(dp, kind, key, key_len, true);
+}
+
+void dp_forget(struct dp *dp, uint16_t kind, const void *key, uint16_t key_len)
+{
+	take_off(dp, kind, key, key_len, false);
 }
 
 void dp_replace_begin(struct dp *dp, uint16_t kind)
@@ -655,7 +688,7 @@ void dp_replace_end(struct dp *dp, uint16_t kind)
 	for (struct dp_object *o = dp->store->lists[pos].first; o; o = next) {
 		next = o->next;
 		if (o->generation != dp->store->lists[pos].generation)
-			remove_object(dp, o);
+			remove_object(dp, o, true);
 	}
 }
 

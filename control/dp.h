@@ -52,7 +52,15 @@ bool dp_absent(const struct dp *dp);
 // of body are the key. done may be NULL; it is called once, never from inside this call.
 void dp_set(struct dp *dp, uint16_t kind, const void *body, uint16_t body_len, const void *blob,
 	uint16_t blob_len, dp_done done, void *arg);
+// As dp_set for an object that expires: always sent, equal or not, since that is how it is refreshed. After a
+// reconnect it is sent with what is left of its time. The producer takes it back in time with dp_del or
+// dp_forget; what is overdue is sent as about to expire.
+void dp_set_expiring(struct dp *dp, uint16_t kind, const void *body, uint16_t body_len,
+	const void *blob, uint16_t blob_len, uint32_t expiry_ms, dp_done done, void *arg);
 void dp_del(struct dp *dp, uint16_t kind, const void *key, uint16_t key_len);
+// Takes an object off the wanted state without a word to the data plane, which has dropped it by itself or is
+// about to: it expired, or what it belonged to was deleted before this call.
+void dp_forget(struct dp *dp, uint16_t kind, const void *key, uint16_t key_len);
 // One producer's objects as a whole: between begin and end it repeats all it wants of these kinds;
 // what it did not repeat is deleted. producer is any address of its own.
 void dp_replace_begin(struct dp *dp, uint16_t kind);

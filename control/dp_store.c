@@ -27,6 +27,10 @@ static const struct {
 	KIND(PEER, st_peer_key, st_peer),
 	KIND(ALLOWED_IP, st_allowed_ip_key, st_allowed_ip),
 	KIND(ENDPOINT, st_endpoint_key, st_endpoint),
+	KIND(TURN_USER, st_turn_user_key, st_turn_user),
+	KIND(RELAY, st_relay_key, st_relay),
+	KIND(PERMISSION, st_permission_key, st_permission),
+	KIND(CHANNEL, st_channel_key, st_channel),
 };
 
 // FNV-1a: the keys come from our own config and kernel, not from remotes.

@@ -12,7 +12,7 @@
 #include <stdint.h>
 
 // The swept kinds in the order in which a sync installs them: nothing comes before what it refers to.
-#define DP_STORE_KINDS 10
+#define DP_STORE_KINDS 14
 
 struct dp_waiter {
 	void (*done)(int status, void *arg);
@@ -29,6 +29,7 @@ struct dp_object {
 	bool wanted;         // still in the store
 	bool refused;        // the data plane said no, so an equal SET is sent again
 	GArray *waiters;     // of struct dp_waiter: the sync will answer them; NULL = none
+	int64_t deadline_us; // monotonic; 0 = never expires
 	uint8_t *data;       // body, then blob
 };
 
