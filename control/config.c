@@ -414,10 +414,17 @@ static int check_count(const struct json_at *root, const struct config *c)
 		ST_MAX_IFACES - 1);
 }
 
+static int read_turn(struct config_reader *r, const struct json_at *root)
+{
+	struct json_at at = json_member(root, "turn");
+
+	return at.item ? turn_config_read(r, &at, &r->c->turn) : 0;
+}
+
 static int read_document(struct config_reader *r, const struct json_at *root)
 {
 	static const char *const keys[] = {"run_dir", "group", "dataplane", "ports", "wireguard",
-		"routes", "timer_scale", NULL};
+		"routes", "turn", "timer_scale", NULL};
 	static const char *const nat[] = {"nat", "nat44", "nat64", "nat66", "snat", "dnat",
 		"masquerade", "masq", "port_forward", "port_forwards", "port_forwarding", NULL};
 	int e = json_forbid_keys(root, nat,
@@ -443,6 +450,8 @@ static int read_document(struct config_reader *r, const struct json_at *root)
 		e = check_count(root, r->c);
 	if (!e)
 		e = read_list(r, root, "routes", read_route);
+	if (!e)
+		e = read_turn(r, root);
 	return e;
 }
 
@@ -482,6 +491,7 @@ void config_free(struct config *c)
 	g_ptr_array_free(c->ports, TRUE);
 	g_ptr_array_free(c->wgs, TRUE);
 	g_ptr_array_free(c->routes, TRUE);
+	turn_config_free(c->turn);
 	g_free(c->dataplane.lcores);
 	g_free(c->dataplane.hugepages);
 	g_free(c->dataplane.aead);
@@ -515,8 +525,9 @@ static struct config *parse(const char *file, const char *text, mode_t mode, cha
 	if (!e && r.inline_secrets && (mode & 077)) {
 		char *found = g_strdup_printf("keys in a document of mode %04o", mode & 07777);
 
-		e = json_error(&root, found,
-			"mode 0600 or less (run: chmod 600 %s), or private_key_file instead", file);
+		e = json_error(&root,
+			found, "mode 0600 or less (run: chmod 600 %s), or secrets in files of their own (private_key_file, secret_file)",
+			file);
 		g_free(found);
 	}
 	g_hash_table_destroy(r.taken);

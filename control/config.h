@@ -6,6 +6,7 @@
 #pragma once
 
 #include "../dataplane/api/st_api.h"
+#include "turn/config.h"
 
 #include <glib.h>
 
@@ -89,9 +90,10 @@ struct config {
 	char *run_dir; // /run/strait
 	char *group;   // may use the admin socket
 	struct config_dataplane dataplane;
-	GPtrArray *ports;   // of struct config_port *
-	GPtrArray *wgs;     // of struct config_wg *
-	GPtrArray *routes;  // of struct config_route *
+	GPtrArray *ports;         // of struct config_port *
+	GPtrArray *wgs;           // of struct config_wg *
+	GPtrArray *routes;        // of struct config_route *
+	struct turn_config *turn; // NULL = no relay
 	double timer_scale; // hidden knob of the tests: all WireGuard times divided by this; 1
 };
 

@@ -92,8 +92,16 @@ static uint16_t key_len(uint16_t kind)
 		return sizeof(struct st_allowed_ip_key);
 	case ST_ENDPOINT:
 		return sizeof(struct st_endpoint_key);
+	case ST_TURN_USER:
+		return sizeof(struct st_turn_user_key);
+	case ST_RELAY:
+		return sizeof(struct st_relay_key);
+	case ST_PERMISSION:
+		return sizeof(struct st_permission_key);
+	case ST_CHANNEL:
+		return sizeof(struct st_channel_key);
 	default:
-		g_error("double: kind %u is not WireGuard's", kind);
+		g_error("double: no such kind: %u", kind);
 	}
 }
 
@@ -134,6 +142,12 @@ bool dp_connected(const struct dp *dp)
 void dp_set(struct dp *dp, uint16_t kind, const void *body, uint16_t body_len, const void *blob,
 	uint16_t blob_len, dp_done done, void *arg)
 {
+	dp_set_expiring(dp, kind, body, body_len, blob, blob_len, 0, done, arg);
+}
+
+void dp_set_expiring(struct dp *dp, uint16_t kind, const void *body, uint16_t body_len,
+	const void *blob, uint16_t blob_len, uint32_t expiry_ms, dp_done done, void *arg)
+{
 	guint n = find(dp, kind, body, key_len(kind));
 	struct dp_double_object *o;
 
@@ -142,13 +156,15 @@ void dp_set(struct dp *dp, uint16_t kind, const void *body, uint16_t body_len, c
 	o = dp->objects->pdata[n];
 	g_assert(body_len <= sizeof(o->body) && blob_len <= sizeof(o->blob));
 	o->kind = kind;
+	o->expiry_ms = expiry_ms;
+	o->sets++;
 	o->body_len = body_len;
 	o->blob_len = blob_len;
 	memcpy(o->body, body, body_len);
 	if (blob_len)
 		memcpy(o->blob, blob, blob_len);
 	g_array_append_val(dp->log, kind);
-	answer(dp, done, arg, 0);
+	answer(dp, done, arg, dp->set_status);
 }
 
 void dp_del(struct dp *dp, uint16_t kind, const void *key, uint16_t len)
@@ -158,6 +174,11 @@ void dp_del(struct dp *dp, uint16_t kind, const void *key, uint16_t len)
 	g_assert(len == key_len(kind));
 	if (n < dp->objects->len)
 		g_ptr_array_remove_index(dp->objects, n);
+}
+
+void dp_forget(struct dp *dp, uint16_t kind, const void *key, uint16_t len)
+{
+	dp_del(dp, kind, key, len);
 }
 
 void dp_key_set(struct dp *dp, const struct st_key *key, uint32_t expiry_ms, dp_done done, void *arg)

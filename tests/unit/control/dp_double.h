@@ -12,6 +12,8 @@ struct netlink;
 
 struct dp_double_object {
 	uint16_t kind, body_len, blob_len;
+	uint32_t expiry_ms;
+	unsigned int sets; // how often it was sent
 	uint8_t body[512];
 	uint8_t blob[ST_BLOB_MAX];
 };
@@ -19,6 +21,7 @@ struct dp_double_object {
 struct dp {
 	bool connected;
 	int key_status;     // answer to dp_key_set
+	int set_status;     // answer to dp_set
 	bool hold;          // answers wait for dp_double_release
 	GPtrArray *objects; // of struct dp_double_object *
 	GArray *keys;       // of struct st_key, with their bytes

@@ -1,0 +1,286 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// Messages of clients: discard, answer Binding, authenticate, hand to the handler of the method, answer.
+// Main loop thread. Before authentication nothing is remembered and an answer costs its source a token.
+#include "request.h"
+
+#include "../addr.h"
+#include "../log.h"
+
+#include <sodium.h>
+
+#include <string.h>
+
+#define SOFTWARE "strait " STRAIT_VERSION
+
+// ---- answers ---------------------------------------------------------------------------------------
+
+void turn_reply_begin(const struct turn_reply *r, struct turn_out *o)
+{
+	turn_out_begin(o, r->method, TURN_SUCCESS, r->tid);
+}
+
+static void finish(struct turn_core *c, const struct turn_reply *r, struct turn_out *o)
+{
+	size_t len;
+
+	if (r->integrity)
+		turn_out_integrity(o, r->integrity, r->key, r->key_len);
+	if (r->fingerprint)
+		turn_out_fingerprint(o);
+	len = turn_out_end(o);
+	if (len)
+		c->send(&r->to, o->data, len, c->arg);
+}
+
+void turn_reply_send(struct turn_core *c, const struct turn_reply *r, struct turn_out *o)
+{
+	// Only to who is authenticated: to anybody else it is amplification.
+	if (r->integrity && c->config->software &&
+		(r->method == TURN_ALLOCATE || r->method == TURN_REFRESH))
+		turn_out_bytes(o, TURN_T_SOFTWARE, SOFTWARE, strlen(SOFTWARE));
+	c->stats.successes[r->method]++;
+	finish(c, r, o);
+}
+
+void turn_reply_error(struct turn_core *c, const struct turn_reply *r, int code)
+{
+	struct turn_out o;
+
+	c->stats.errors[code]++;
+	turn_out_begin(&o, r->method, TURN_ERROR, r->tid);
+	turn_out_error(&o, code);
+	finish(c, r, &o);
+}
+
+// ---- answers that wait for the data plane ----------------------------------------------------------
+
+struct turn_later {
+	struct turn_core *core; // NULL: the server ended meanwhile
+	struct turn_reply reply;
+	unsigned int waiting;
+	bool closed;
+	int status;
+	void (*then)(struct turn_core *c, uint32_t id, int status);
+	uint32_t id;
+	GList link;
+	size_t len;
+	uint8_t body[]; // attributes of the success
+};
+
+static GQueue waiting_list = G_QUEUE_INIT; // so that an end of the server can tell them
+
+struct turn_later *turn_later_new(
+	struct turn_core *c, const struct turn_reply *r, const struct turn_out *o)
+{
+	size_t len = o->len - TURN_MSG_HEADER;
+	struct turn_later *l = g_malloc0(sizeof(*l) + len);
+
+	l->core = c;
+	l->reply = *r;
+	l->len = len;
+	memcpy(l->body, o->data + TURN_MSG_HEADER, len);
+	l->link.data = l;
+	g_queue_push_tail_link(&waiting_list, &l->link);
+	return l;
+}
+
+void turn_later_expect(struct turn_later *l)
+{
+	l->waiting++;
+}
+
+void turn_later_then(
+	struct turn_later *l, void (*fn)(struct turn_core *c, uint32_t id, int status), uint32_t id)
+{
+	l->then = fn;
+	l->id = id;
+}
+
+static void later_end(struct turn_later *l)
+{
+	struct turn_core *c = l->core;
+	struct turn_out o;
+
+	if (c) {
+		turn_reply_begin(&l->reply, &o);
+		memcpy(o.data + o.len, l->body, l->len);
+		o.len += l->len;
+		o.data[2] = (uint8_t)(l->len >> 8);
+		o.data[3] = (uint8_t)l->len;
+		if (l->then)
+			l->then(c, l->id, l->status);
+		if (l->status)
+			turn_reply_error(c, &l->reply, 508);
+		else
+			turn_reply_send(c, &l->reply, &o);
+	}
+	g_queue_unlink(&waiting_list, &l->link);
+	sodium_memzero(l, sizeof(*l));
+	g_free(l);
+}
+
+void turn_later_done(int status, void *arg)
+{
+	struct turn_later *l = arg;
+
+	if (status && !l->status)
+		l->status = status;
+	if (!--l->waiting && l->closed)
+		later_end(l);
+}
+
+void turn_later_close(struct turn_later *l)
+{
+	l->closed = true;
+	if (!l->waiting)
+		later_end(l);
+}
+
+void turn_later_forget_all(struct turn_core *c)
+{
+	for (GList *i = waiting_list.head; i; i = i->next) {
+		struct turn_later *l = i->data;
+
+		if (l->core == c)
+			l->core = NULL;
+	}
+}
+
+// ---- who asks --------------------------------------------------------------------------------------
+
+static struct turn_nonce_source source_of(const struct turn_tuple *t)
+{
+	return (struct turn_nonce_source){t->client, t->client_port_be, t->transport};
+}
+
+// 400, 401, 438 and 420 to somebody who is nobody yet.
+static bool may_answer_stranger(struct turn_core *c, const struct turn_tuple *from)
+{
+	return turn_sources_take(&c->sources, &from->client, c->now_ms,
+		c->config->limits.replies_per_source_s, c->config->limits.replies_burst);
+}
+
+static void challenge(struct turn_core *c, const struct turn_reply *r, int code)
+{
+	struct turn_nonce_source source = source_of(&r->to);
+	struct turn_out o;
+
+	if (!may_answer_stranger(c, &r->to))
+		return;
+	c->stats.errors[code]++;
+	turn_out_begin(&o, r->method, TURN_ERROR, r->tid);
+	turn_out_error(&o, code);
+	if (code != 400)
+		turn_auth_challenge(&c->auth, &o, &source, c->boot_s);
+	finish(c, r, &o);
+}
+
+static void answer_unknown(struct turn_core *c, const struct turn_reply *r, const struct turn_msg *m)
+{
+	uint8_t list[2 * TURN_UNKNOWN_MAX];
+	struct turn_out o;
+
+	for (unsigned int i = 0; i < m->unknowns; i++) {
+		list[2 * i] = (uint8_t)(m->unknown[i] >> 8);
+		list[2 * i + 1] = (uint8_t)m->unknown[i];
+	}
+	c->stats.errors[420]++;
+	turn_out_begin(&o, r->method, TURN_ERROR, r->tid);
+	turn_out_error(&o, 420);
+	turn_out_bytes(&o, TURN_T_UNKNOWN_ATTRIBUTES, list, 2 * (size_t)m->unknowns);
+	finish(c, r, &o);
+}
+
+static void answer_binding(struct turn_core *c, const struct turn_reply *r, const struct turn_msg *m)
+{
+	struct turn_out o;
+
+	if (!may_answer_stranger(c, &r->to))
+		return;
+	if (m->unknowns) {
+		answer_unknown(c, r, m);
+		return;
+	}
+	turn_reply_begin(r, &o);
+	turn_out_address(&o, TURN_T_XOR_MAPPED_ADDRESS, &r->to.client, r->to.client_port_be);
+	turn_reply_send(c, r, &o);
+}
+
+static int dispatch(struct turn_request *r)
+{
+	switch (r->msg->method) {
+	case TURN_ALLOCATE:
+		return turn_request_allocate(r);
+	case TURN_REFRESH:
+		return turn_request_refresh(r);
+	case TURN_CREATE_PERMISSION:
+		return turn_request_permission(r);
+	default:
+		return turn_request_channel(r);
+	}
+}
+
+static bool is_of(const struct turn_identity *a, const struct turn_identity *b)
+{
+	return a->name_len == b->name_len && !memcmp(a->name, b->name, a->name_len);
+}
+
+static void serve(struct turn_core *c, struct turn_request *r)
+{
+	struct turn_nonce_source source = source_of(&r->reply.to);
+	struct turn_auth_result auth;
+	int code;
+
+	r->alloc = turn_allocation_find(c, &r->reply.to);
+	turn_auth_check(&c->auth, r->msg, &source, r->alloc ? &r->alloc->identity : NULL, c->boot_s,
+		c->wall_s, &auth);
+	if (auth.code) {
+		challenge(c, &r->reply, auth.code);
+		return;
+	}
+	r->identity = &auth.identity;
+	r->reply.integrity = auth.integrity == TURN_A_MESSAGE_INTEGRITY_SHA256
+				     ? TURN_T_MESSAGE_INTEGRITY_SHA256
+				     : TURN_T_MESSAGE_INTEGRITY;
+	r->reply.key_len = auth.identity.key_len;
+	memcpy(r->reply.key, auth.identity.key, sizeof(r->reply.key));
+	if (r->msg->unknowns)
+		answer_unknown(c, &r->reply, r->msg);
+	else if (r->alloc && r->msg->method != TURN_ALLOCATE &&
+		 !is_of(&r->alloc->identity, r->identity))
+		turn_reply_error(c, &r->reply, 441);
+	else if ((code = dispatch(r)))
+		turn_reply_error(c, &r->reply, code);
+	sodium_memzero(&auth, sizeof(auth));
+	sodium_memzero(&r->reply.key, sizeof(r->reply.key));
+}
+
+static bool is_served(uint16_t method)
+{
+	return method == TURN_BINDING || method == TURN_ALLOCATE || method == TURN_REFRESH ||
+	       method == TURN_CREATE_PERMISSION || method == TURN_CHANNEL_BIND;
+}
+
+void turn_core_receive(
+	struct turn_core *c, const struct turn_tuple *from, const uint8_t *data, size_t len)
+{
+	struct turn_request r = {.core = c};
+	struct turn_msg m;
+
+	// Indications never get an answer, and those of a client are the lcores' and relay_kernel.c's.
+	if (turn_msg_parse(&m, data, len) || m.class != TURN_REQUEST || !is_served(m.method)) {
+		c->stats.malformed++;
+		return;
+	}
+	c->stats.requests[m.method]++;
+	r.msg = &m;
+	r.reply.to = *from;
+	r.reply.method = m.method;
+	r.reply.fingerprint = m.attr[TURN_A_FINGERPRINT].at != NULL;
+	memcpy(r.reply.tid, m.tid, TURN_TID_LEN);
+	if (m.method == TURN_BINDING)
+		answer_binding(c, &r.reply, &m);
+	else
+		serve(c, &r);
+}

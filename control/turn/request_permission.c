@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// CreatePermission (RFC 8656 section 10.2): all peers of the request, or none. Main loop thread.
+#include "../addr.h"
+#include "request.h"
+
+#include <errno.h>
+#include <string.h>
+
+static int check_peer(struct turn_request *r, const struct st_addr *peer, uint16_t port_be)
+{
+	struct turn_denial why;
+
+	if (!turn_allocation_for(r->alloc, peer))
+		return 443;
+	if (!turn_policy_allows(&r->core->policy, peer, &why))
+		return turn_request_denied(r, peer, port_be, &why);
+	return 0;
+}
+
+// "Forbidden" alone has cost operators days.
+int turn_request_denied(struct turn_request *r, const struct st_addr *peer, uint16_t port_be,
+	const struct turn_denial *why)
+{
+	char text[TUPLE_TEXT_MAX];
+	char *name = g_strescape(r->identity->name, NULL);
+
+	g_info("turn: peer denied peer=%s rule=\"%s\" user=\"%s\" allocation=%u",
+		tuple_text(text, peer, port_be), why->rule, name, r->alloc->id);
+	g_free(name);
+	return 403;
+}
+
+static int check_all(struct turn_request *r, unsigned int *ret_new)
+{
+	struct st_addr peer;
+	uint16_t port_be;
+	size_t at = 0;
+	int n, code;
+
+	if (!r->msg->attr[TURN_A_XOR_PEER_ADDRESS].at)
+		return 400;
+	*ret_new = 0;
+	while ((n = turn_msg_next_peer(r->msg, &at, &peer, &port_be)) > 0) {
+		turn_config_unmap(r->core->config, &peer);
+		code = check_peer(r, &peer, port_be);
+		if (code)
+			return code;
+		*ret_new += !turn_permission_find(r->core, r->alloc, &peer);
+	}
+	if (n)
+		return n == -EPERM ? 403 : 400;
+	return 0;
+}
+
+int turn_request_permission(struct turn_request *r)
+{
+	struct turn_later *later;
+	struct turn_out o;
+	struct st_addr peer;
+	uint16_t port_be;
+	unsigned int fresh;
+	size_t at = 0;
+	int code;
+
+	if (!r->alloc)
+		return 437;
+	code = check_all(r, &fresh);
+	if (code)
+		return code;
+	turn_permissions_expire(r->core, r->alloc);
+	if (r->alloc->permissions->len + fresh > r->core->config->limits.permissions)
+		return 508;
+	turn_reply_begin(&r->reply, &o);
+	later = turn_later_new(r->core, &r->reply, &o);
+	while (turn_msg_next_peer(r->msg, &at, &peer, &port_be) > 0) {
+		turn_config_unmap(r->core->config, &peer);
+		turn_permission_put(r->core, r->alloc, &peer);
+		turn_later_expect(later);
+		turn_install_permission(r->core, r->alloc,
+			turn_permission_find(r->core, r->alloc, &peer), turn_later_done, later);
+	}
+	turn_later_close(later);
+	return 0;
+}
