@@ -49,7 +49,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *in, size_t len)
 	sent = first;
 	if (in[0] % 3 == 2) {
 		cookie_create_reply(&checker, &third, &first, sizeof(first), first.sender, src, 6, 0);
-		same = mutate(third.nonce, sizeof(third) - 8, sizeof(third), in + 1, len - 1);
+		same = mutate(
+			(uint8_t *)&third + 8, sizeof(third) - 8, sizeof(third), in + 1, len - 1);
 		expect(cookie_consume_reply(&cookie, &third, 0) == same);
 		return 0;
 	}
@@ -64,7 +65,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *in, size_t len)
 	if (in[0] % 3 == 0)
 		return 0;
 	expect(noise_create_response(&hs_r, &second, &r_of_i, 9, e[1]));
-	same = mutate(second.receiver, sizeof(second) - 8 - 32, sizeof(second), in + 1, len - 1);
+	same = mutate(
+		(uint8_t *)&second + 8, sizeof(second) - 8 - 32, sizeof(second), in + 1, len - 1);
 	expect(noise_consume_response(&hs_i, &i, &i_of_r, &second) == same);
 	return 0;
 }
