@@ -245,10 +245,19 @@ void rig_key(uint32_t index, uint32_t role)
 		.peer_id = RIG_PEER,
 		.remote_index = RIG_REMOTE,
 		.role = role};
+	struct keypair *kp;
 
 	memcpy(k.send_key, rig.to_peer, 32);
 	memcpy(k.recv_key, rig.from_peer, 32);
 	must(object_set(ST_KEY, &k, sizeof(k), NULL, 0, 0), "key");
+	// Main took the time from a clock that has not jumped.
+	keypair_lookup_bulk(&index, 1, &kp);
+	kp->birth += skipped;
+	kp->expiry += skipped;
+	if (kp->initiator) {
+		kp->rekey_at += skipped;
+		kp->rekey_rx_at += skipped;
+	}
 }
 
 void rig_gone(void)

@@ -99,25 +99,44 @@ static void lan_packets_go_out_sealed(void)
 	}
 }
 
+// Traffic class of the datagram that carries a packet with this one.
+static uint8_t outer_class(uint8_t inner, bool outer6, bool inner6)
+{
+	struct rte_mbuf *m = inner6 ? rig_udp6("fd01::5", "fd09::5", 9, 100) : to_far(100);
+	uint8_t *ip = rte_pktmbuf_mtod(m, uint8_t *), class;
+
+	if (inner6) {
+		ip[0] |= inner >> 4;
+		ip[1] |= (uint8_t)(inner << 4);
+	} else {
+		ip[1] = inner;
+		rig_fix_ipv4(m, 0);
+	}
+	send_lan(m);
+	m = rig_take_one(RIG_DEV_WAN);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(m);
+	ip = rte_pktmbuf_mtod_offset(m, uint8_t *, 14);
+	class = outer6 ? (uint8_t)(ip[0] << 4 | ip[1] >> 4) : ip[1];
+	if (!outer6)
+		CU_ASSERT_EQUAL(rte_raw_cksum(ip, 20), 0xffff);
+	rte_pktmbuf_free(m);
+	return class;
+}
+
+// The ECN field is copied, but CE becomes ECT(0); the DSCP stays inside.
 static void ecn_is_encapsulated(void)
 {
-	static const uint8_t table[][2] = {{0, 0}, {1, 1}, {2, 2}, {3, 2}, {0xb8 | 2, 2}};
+	static const uint8_t table[][2] = {
+		{0, 0}, {1, 1}, {2, 2}, {3, 2}, {0xb8 | 2, 2}, {0xfc, 0}, {0xff, 2}};
 
-	begin(false, true);
-	for (unsigned int i = 0; i < RTE_DIM(table); i++) {
-		struct rte_mbuf *m = to_far(100);
-
-		rte_pktmbuf_mtod(m, struct rte_ipv4_hdr *)->type_of_service = table[i][0];
-		rig_fix_ipv4(m, 0);
-		send_lan(m);
-		m = rig_take_one(RIG_DEV_WAN);
-		CU_ASSERT_PTR_NOT_NULL_FATAL(m);
-		CU_ASSERT_EQUAL(rte_pktmbuf_mtod_offset(m, struct rte_ipv4_hdr *, 14)->type_of_service,
-			table[i][1]);
-		CU_ASSERT_EQUAL(rte_raw_cksum(rte_pktmbuf_mtod_offset(m, void *, 14), 20), 0xffff);
-		rte_pktmbuf_free(m);
+	for (int families = 0; families < 4; families++) {
+		begin(families & 1, true);
+		for (unsigned int i = 0; i < RTE_DIM(table); i++)
+			CU_ASSERT_EQUAL(
+				outer_class(table[i][0], families & 1, families & 2), table[i][1]);
+		CU_ASSERT_EQUAL(rig_drops_all(), 0);
+		end();
 	}
-	end();
 }
 
 static void packets_wait_for_a_session_in_order(void)
