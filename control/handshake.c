@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //
 // Worker threads for X25519; see handshake.h. Everything but worker() and handshake_job_run() belongs to
-// the main loop; the queues are the only thing both touch, under the lock.
+// the main loop; the queues are the only thing both touch, under the lock. It is a pthread one, which
+// ThreadSanitizer understands, and GLib's, which is futexes of its own, it does not.
 #include "handshake.h"
 
 #include <glib-unix.h>
@@ -9,6 +10,7 @@
 #include <sodium.h>
 
 #include <errno.h>
+#include <pthread.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -26,11 +28,11 @@ struct job_list {
 };
 
 struct handshake_pool {
-	GMutex lock;
-	GCond wake;
+	pthread_mutex_t lock;
+	pthread_cond_t wake;
 	struct job_list strangers, known, results;
 	bool stop;
-	GThread **threads;
+	pthread_t *threads;
 	unsigned int nb_threads;
 	int event_fd; // readable: results wait
 	guint source;
@@ -159,7 +161,7 @@ static struct handshake_job *next_job(struct handshake_pool *p)
 			job = list_pop(&p->strangers);
 		if (job)
 			return job;
-		g_cond_wait(&p->wake, &p->lock);
+		pthread_cond_wait(&p->wake, &p->lock);
 	}
 	return NULL;
 }
@@ -173,21 +175,21 @@ static void results_signal(const struct handshake_pool *p)
 		g_error("handshake: eventfd: %s", g_strerror(errno));
 }
 
-static gpointer worker(gpointer arg)
+static void *worker(void *arg)
 {
 	struct handshake_pool *p = arg;
 	struct handshake_job *job;
 
-	g_mutex_lock(&p->lock);
+	pthread_mutex_lock(&p->lock);
 	while ((job = next_job(p))) {
-		g_mutex_unlock(&p->lock);
+		pthread_mutex_unlock(&p->lock);
 		handshake_job_run(job);
-		g_mutex_lock(&p->lock);
+		pthread_mutex_lock(&p->lock);
 		list_push(&p->results, job);
 		if (p->results.count == 1)
 			results_signal(p);
 	}
-	g_mutex_unlock(&p->lock);
+	pthread_mutex_unlock(&p->lock);
 	return NULL;
 }
 
@@ -201,16 +203,16 @@ static gboolean results_take(gint fd, GIOCondition cond, gpointer arg)
 	if (read(fd, &n, sizeof(n)) < 0 && errno != EAGAIN)
 		g_error("handshake: eventfd: %s", g_strerror(errno));
 	for (int i = 0; i < RESULTS_PER_DISPATCH; i++) {
-		g_mutex_lock(&p->lock);
+		pthread_mutex_lock(&p->lock);
 		job = list_pop(&p->results);
-		g_mutex_unlock(&p->lock);
+		pthread_mutex_unlock(&p->lock);
 		if (!job)
 			return G_SOURCE_CONTINUE;
 		p->done(job, p->arg);
 	}
-	g_mutex_lock(&p->lock);
+	pthread_mutex_lock(&p->lock);
 	more = p->results.head;
-	g_mutex_unlock(&p->lock);
+	pthread_mutex_unlock(&p->lock);
 	if (more)
 		results_signal(p);
 	return G_SOURCE_CONTINUE;
@@ -227,8 +229,8 @@ struct handshake_pool *handshake_pool_new(unsigned int threads, handshake_done d
 {
 	struct handshake_pool *p = g_new0(struct handshake_pool, 1);
 
-	g_mutex_init(&p->lock);
-	g_cond_init(&p->wake);
+	pthread_mutex_init(&p->lock, NULL);
+	pthread_cond_init(&p->wake, NULL);
 	p->done = done;
 	p->arg = arg;
 	p->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -236,9 +238,14 @@ struct handshake_pool *handshake_pool_new(unsigned int threads, handshake_done d
 		g_error("handshake: eventfd: %s", g_strerror(errno));
 	p->source = g_unix_fd_add(p->event_fd, G_IO_IN, results_take, p);
 	p->nb_threads = threads;
-	p->threads = g_new0(GThread *, threads);
-	for (unsigned int i = 0; i < threads; i++)
-		p->threads[i] = g_thread_new("handshake", worker, p);
+	p->threads = g_new0(pthread_t, threads);
+	for (unsigned int i = 0; i < threads; i++) {
+		int r = pthread_create(&p->threads[i], NULL, worker, p);
+
+		if (r)
+			g_error("handshake: thread: %s", g_strerror(r));
+		pthread_setname_np(p->threads[i], "handshake");
+	}
 	return p;
 }
 
@@ -254,20 +261,20 @@ void handshake_pool_free(struct handshake_pool *p)
 {
 	if (!p)
 		return;
-	g_mutex_lock(&p->lock);
+	pthread_mutex_lock(&p->lock);
 	p->stop = true;
-	g_cond_broadcast(&p->wake);
-	g_mutex_unlock(&p->lock);
+	pthread_cond_broadcast(&p->wake);
+	pthread_mutex_unlock(&p->lock);
 	for (unsigned int i = 0; i < p->nb_threads; i++)
-		g_thread_join(p->threads[i]);
+		pthread_join(p->threads[i], NULL);
 	g_free(p->threads);
 	list_free(&p->strangers);
 	list_free(&p->known);
 	list_free(&p->results);
 	g_source_remove(p->source);
 	close(p->event_fd);
-	g_cond_clear(&p->wake);
-	g_mutex_clear(&p->lock);
+	pthread_cond_destroy(&p->wake);
+	pthread_mutex_destroy(&p->lock);
 	g_free(p);
 }
 
@@ -280,7 +287,7 @@ bool handshake_pool_push(struct handshake_pool *p, struct handshake_job *job)
 {
 	bool taken = true;
 
-	g_mutex_lock(&p->lock);
+	pthread_mutex_lock(&p->lock);
 	if (!from_stranger(job))
 		list_push(&p->known, job);
 	else if (p->strangers.count < MAX_QUEUED_HANDSHAKES)
@@ -288,8 +295,8 @@ bool handshake_pool_push(struct handshake_pool *p, struct handshake_job *job)
 	else
 		taken = false;
 	if (taken)
-		g_cond_signal(&p->wake);
-	g_mutex_unlock(&p->lock);
+		pthread_cond_signal(&p->wake);
+	pthread_mutex_unlock(&p->lock);
 	return taken;
 }
 
@@ -297,8 +304,8 @@ unsigned int handshake_pool_queued(struct handshake_pool *p)
 {
 	unsigned int n;
 
-	g_mutex_lock(&p->lock);
+	pthread_mutex_lock(&p->lock);
 	n = p->strangers.count;
-	g_mutex_unlock(&p->lock);
+	pthread_mutex_unlock(&p->lock);
 	return n;
 }
