@@ -2,7 +2,8 @@
 //
 // ICE (RFC 8445) for the peers of one WireGuard interface, over its one UDP port. Attempts run on libnice in
 // the process strait-ice; straitd owns every socket, moves the datagrams, asks STUN servers, and keeps
-// nominated pairs alive itself. Main loop thread only. No op is called from inside a call of this header.
+// nominated pairs alive itself. Main loop thread only. Ops are called from the main loop and from inside
+// ice_receive and ice_keep_activity, never from inside another call; an op may free what called it.
 #pragma once
 
 #include "../../dataplane/api/st_api.h"
@@ -72,6 +73,8 @@ void ice_free(struct ice *ice);
 void ice_apply(struct ice *ice, const struct ice_settings *s);
 // Addresses or links changed, or the port did.
 void ice_addresses_changed(struct ice *ice);
+// The data plane is there, or there again: TURN sockets are parked in it.
+void ice_dp_connected(struct ice *ice);
 // A datagram from the shared port that is no WireGuard message (HEAD test: ice_is_wireguard). True: it was
 // STUN or the punch of a NetBird peer, and is done with.
 bool ice_receive(struct ice *ice, const struct wg_datagram *d);
