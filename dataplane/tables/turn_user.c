@@ -29,6 +29,8 @@ void turn_users_fini(void)
 
 // ---- buckets ----
 
+#define COST_MAX (UINT64_MAX >> 17) // times a datagram fits 64 bits; 20 bytes per second at 2.5 GHz
+
 // __int128: bytes_per_s may be anything, and burst times hz is large.
 void turn_bucket_set(struct turn_bucket *b, uint64_t bytes_per_s, uint64_t burst_bytes)
 {
@@ -38,7 +40,7 @@ void turn_bucket_set(struct turn_bucket *b, uint64_t bytes_per_s, uint64_t burst
 		__extension__ unsigned __int128 c =
 			((unsigned __int128)hz << TURN_COST_SHIFT) / bytes_per_s;
 
-		cost = c > UINT64_MAX >> 24 ? UINT64_MAX >> 24 : (uint64_t)c;
+		cost = c > COST_MAX ? COST_MAX : (uint64_t)c;
 		cost = cost == 0 ? 1 : cost;
 		__extension__ unsigned __int128 t =
 			(unsigned __int128)cost * burst_bytes >> TURN_COST_SHIFT;
