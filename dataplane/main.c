@@ -127,7 +127,7 @@ static void tick_set(uint32_t us)
 	timerfd_settime(loop.timerfd, 0, &its, NULL);
 }
 
-static int tables_init(void)
+static int tables_init(uint32_t channels)
 {
 	int rc = neigh_tables_init();
 
@@ -143,6 +143,8 @@ static int tables_init(void)
 		rc = objects_init();
 	if (rc == 0)
 		rc = trace_init();
+	object_limit(ST_PERMISSION, channels);
+	object_limit(ST_CHANNEL, channels);
 	return rc;
 }
 
@@ -223,7 +225,7 @@ static int start(const struct options *o)
 		log_error("main: lcores cannot be set up aead=%s error=%s", o->aead, strerror(-rc));
 		return rc;
 	}
-	rc = tables_init();
+	rc = tables_init(o->turn_channels);
 	if (rc < 0) {
 		log_error("main: tables cannot be set up (more --memory?) error=%s", strerror(-rc));
 		return rc;
@@ -263,7 +265,7 @@ static void turn(void)
 	busy = events_poll();
 	packet_in_poll();
 	command_poll();
-	object_expire(now, events_expired);
+	busy = object_expire(now, events_expired) || busy;
 	reclaim_poll();
 	trace_poll();
 	ports_poll();

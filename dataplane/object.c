@@ -30,7 +30,7 @@ struct kind_state {
 	const struct object_kind *kind;
 	struct object **buckets;
 	uint32_t nb_buckets; // power of two
-	uint32_t count;
+	uint32_t count, max;
 	struct object *head, *tail;
 	struct object_cursor *cursors;
 };
@@ -267,9 +267,18 @@ int objects_init(void)
 			return -ENOMEM;
 		ks->nb_buckets = BUCKETS_INIT;
 		ks->kind = k;
+		ks->max = k->max;
 		store.nb_kinds++;
 	}
 	return 0;
+}
+
+void object_limit(uint16_t kind, uint32_t max)
+{
+	struct kind_state *ks = state_find(kind);
+
+	if (ks != NULL)
+		ks->max = max;
 }
 
 void objects_fini(void)
@@ -323,7 +332,7 @@ int object_set(uint16_t kind, const void *body, uint16_t body_len, const void *b
 	old = find(ks, body);
 	if (old != NULL && (ks->kind->flags & KIND_F_ONCE) != 0)
 		return -EEXIST;
-	if (old == NULL && ks->count >= ks->kind->max)
+	if (old == NULL && ks->count >= ks->max)
 		return -ENOSPC;
 	o = object_new(ks, body, blob, blob_len, expiry_ms);
 	if (o == NULL || heap_reserve() < 0) {
@@ -498,10 +507,12 @@ void object_clock(uint64_t now)
 	store.now = now;
 }
 
-void object_expire(uint64_t now, void (*expired)(uint16_t kind, const void *key, uint16_t key_len))
+bool object_expire(uint64_t now, void (*expired)(uint16_t kind, const void *key, uint16_t key_len))
 {
+	unsigned int n = 0;
+
 	store.now = now;
-	while (store.heap_len > 0 && store.heap[0]->expiry <= now) {
+	while (store.heap_len > 0 && store.heap[0]->expiry <= now && n++ < OBJECT_EXPIRE_MAX) {
 		struct object *o = store.heap[0];
 		struct kind_state *ks = &store.kinds[o->slot];
 
@@ -510,4 +521,5 @@ void object_expire(uint64_t now, void (*expired)(uint16_t kind, const void *key,
 		expired(ks->kind->kind, o->data, ks->kind->key_len);
 		object_free(ks, o);
 	}
+	return store.heap_len > 0 && store.heap[0]->expiry <= now;
 }

@@ -28,8 +28,9 @@ struct object_kind {
 extern const struct object_kind object_kinds[]; // ends with kind 0; in object_kinds.c, visible in one place
 
 int objects_init(void);
-void objects_fini(void);          // deletes every object, later kinds first
-void object_clear(uint16_t kind); // deletes every object of a kind
+void object_limit(uint16_t kind, uint32_t max); // another cap than the table of kinds has
+void objects_fini(void);                        // deletes every object, later kinds first
+void object_clear(uint16_t kind);               // deletes every object of a kind
 int object_set(uint16_t kind, const void *body, uint16_t body_len, const void *blob,
 	uint16_t blob_len, uint32_t expiry_ms);
 int object_del(uint16_t kind, const void *key, uint16_t key_len);
@@ -62,7 +63,10 @@ void object_sync_begin(void);
 unsigned int object_sync_end(void); // how many were swept
 // The store's clock in ms, from which expiries count. main sets it once per turn of its loop.
 void object_clock(uint64_t now);
-void object_expire(uint64_t now, void (*expired)(uint16_t kind, const void *key, uint16_t key_len));
+// At most OBJECT_EXPIRE_MAX at once, so that main stays answerable when a million go together. True: more
+// are due. Lcores compare their own clock, so it does not matter how late an object goes.
+#define OBJECT_EXPIRE_MAX 4096
+bool object_expire(uint64_t now, void (*expired)(uint16_t kind, const void *key, uint16_t key_len));
 // Inside a kind's set(): the expiry that the SET asks for.
 uint32_t object_setting_expiry(void);
 const struct object_kind *object_kind_find(uint16_t kind);

@@ -179,6 +179,10 @@ static void help(void)
 	       "  --hugepages WHICH     auto, yes, no (auto)\n"
 	       "  --memory MB           for packets and DPDK's tables (256)\n"
 	       "  --packets N           packet buffers, 0 = half the memory (0)\n"
+	       "  --turn-channels N     most TURN channels, and most permissions (65536); memory "
+	       "comes as\n"
+	       "                        they do, about 500 bytes for a channel with its "
+	       "permission\n"
 	       "  --idle WHICH          adaptive: an idle lcore sleeps; poll: never (adaptive)\n"
 	       "  --aead NAME           auto");
 	for (unsigned int i = 0; (b = aead_backend_at(i)) != NULL; i++)
@@ -201,6 +205,7 @@ static const struct option table[] = {
 	{"hugepages", required_argument, NULL, 'H'},
 	{"memory", required_argument, NULL, 'm'},
 	{"packets", required_argument, NULL, 'n'},
+	{"turn-channels", required_argument, NULL, 't'},
 	{"idle", required_argument, NULL, 'i'},
 	{"aead", required_argument, NULL, 'a'},
 	{"file-prefix", required_argument, NULL, 'f'},
@@ -237,6 +242,8 @@ static int take(int c, const char *arg, struct options *o)
 		return number("memory", arg, 64, 1024 * 1024, &o->memory_mb);
 	case 'n':
 		return strcmp(arg, "0") == 0 ? 0 : number("packets", arg, 2048, 1 << 24, &o->packets);
+	case 't':
+		return number("turn-channels", arg, 1, 1 << 24, &o->turn_channels);
 	case 'i':
 		return idle(arg, o);
 	case 'a':
@@ -269,6 +276,7 @@ int options_parse(int argc, char **argv, struct options *ret)
 		.nb_cpus = 1,
 		.main_cpu = -1,
 		.memory_mb = 256,
+		.turn_channels = 65536,
 		.adaptive = true,
 		.aead = "auto",
 		.gid = (uint32_t)-1,

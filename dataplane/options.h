@@ -25,7 +25,8 @@ struct options {
 	int main_cpu; // -1: the first CPU this process may use
 	enum hugepages hugepages;
 	uint32_t memory_mb;
-	uint32_t packets; // 0: from the memory
+	uint32_t packets;       // 0: from the memory
+	uint32_t turn_channels; // cap of CHANNEL and of PERMISSION
 	bool adaptive;
 	const char *aead;
 	const char *file_prefix;

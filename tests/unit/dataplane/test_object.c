@@ -228,6 +228,34 @@ static void expiry_follows_the_clock(void)
 	objects_fini();
 }
 
+static void so_many_go_in_one_turn(void)
+{
+	unsigned int wrong = 0, turns = 1;
+
+	begin();
+	expired_count = 0;
+	object_limit(1, 3 * OBJECT_EXPIRE_MAX);
+	for (uint32_t i = 0; i < 2 * OBJECT_EXPIRE_MAX + 1; i++)
+		wrong += put(1, i, 0, 500) != 0;
+	CU_ASSERT_EQUAL(wrong, 0);
+	while (object_expire(2000, on_expired))
+		turns++;
+	CU_ASSERT_EQUAL(turns, 3);
+	CU_ASSERT_EQUAL(expired_count, 2 * OBJECT_EXPIRE_MAX + 1);
+	CU_ASSERT_EQUAL(object_count(1), 0);
+	objects_fini();
+}
+
+static void another_cap_can_be_set(void)
+{
+	begin();
+	object_limit(1, 2);
+	CU_ASSERT_EQUAL(put(1, 1, 0, 0), 0);
+	CU_ASSERT_EQUAL(put(1, 2, 0, 0), 0);
+	CU_ASSERT_EQUAL(put(1, 3, 0, 0), -ENOSPC);
+	objects_fini();
+}
+
 static void many_expiries_come_in_order(void)
 {
 	uint32_t last = 0;
@@ -291,6 +319,8 @@ int main(void)
 		{"the cap of a kind holds", the_cap_of_a_kind_holds},
 		{"a sync sweeps what was not said again", a_sync_sweeps_what_was_not_said_again},
 		{"expiry follows the clock", expiry_follows_the_clock},
+		{"so many go in one turn", so_many_go_in_one_turn},
+		{"another cap can be set", another_cap_can_be_set},
 		{"many expiries come in order", many_expiries_come_in_order},
 		{"a cursor survives changes under it", a_cursor_survives_changes_under_it},
 		CU_TEST_INFO_NULL,

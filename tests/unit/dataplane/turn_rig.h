@@ -18,6 +18,7 @@
 #include <rte_udp.h>
 
 #include <arpa/inet.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -61,6 +62,15 @@ static inline struct st_addr turn_addr(const char *text)
 	return a;
 }
 
+// Benches and fuzzers set up outside of CUnit.
+static inline void turn_must(int rc, const char *what)
+{
+	if (rc == 0)
+		return;
+	fprintf(stderr, "turn_rig: %s: %d\n", what, rc);
+	exit(2);
+}
+
 static inline void turn_route(const char *dst, uint8_t plen, const char *gateway)
 {
 	struct st_route r = {.key = {.table = 254, .dst = {.addr = turn_addr(dst), .plen = plen}},
@@ -68,7 +78,7 @@ static inline void turn_route(const char *dst, uint8_t plen, const char *gateway
 		.nb_nexthops = 1,
 		.nexthops = {{.if_id = RIG_WAN, .gateway = turn_addr(gateway), .weight = 1}}};
 
-	CU_ASSERT_EQUAL_FATAL(route_set(&r, NULL), 0);
+	turn_must(route_set(&r, NULL), "route");
 }
 
 static inline void turn_owner(const char *addr, uint16_t lo, uint16_t hi, uint32_t owner)
@@ -77,7 +87,7 @@ static inline void turn_owner(const char *addr, uint16_t lo, uint16_t hi, uint32
 		.key = {.addr = turn_addr(addr), .port_lo_be = htons(lo), .port_hi_be = htons(hi)},
 		.owner = owner};
 
-	CU_ASSERT_EQUAL_FATAL(object_set(ST_PORTMAP, &p, sizeof(p), NULL, 0, 0), 0);
+	turn_must(object_set(ST_PORTMAP, &p, sizeof(p), NULL, 0, 0), "port map");
 }
 
 static inline void turn_server(void)
