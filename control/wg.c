@@ -23,6 +23,7 @@
 #define REFRESH_PER_DISPATCH 64
 #define RECOVERY_REFRESH_MS  300
 #define STATS_MIN_MS         1000
+#define ASLEEP_MIN_MS        1000
 #define KEY_GRACE_MS         5000 // an index stays reserved that much longer than its key lives
 
 uint64_t wg_now(void)
@@ -31,6 +32,15 @@ uint64_t wg_now(void)
 
 	clock_gettime(CLOCK_BOOTTIME, &ts);
 	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+}
+
+// How long the machine was suspended since it booted.
+static uint64_t asleep_ms(void)
+{
+	struct timespec awake;
+
+	clock_gettime(CLOCK_MONOTONIC, &awake);
+	return wg_now() - ((uint64_t)awake.tv_sec * 1000 + (uint64_t)awake.tv_nsec / 1000000);
 }
 
 int64_t wg_wall_us(void)
@@ -97,11 +107,33 @@ static void housekeep_iface(struct wg_iface *i, uint64_t now)
 		expire_keys(l->data, now);
 }
 
+// Session keys do not outlive a suspend, which may have been long. The lcores' clock stood still meanwhile,
+// so they cannot know; peers handshake anew.
+void wg_note_asleep(struct wg *wg, uint64_t asleep)
+{
+	bool slept = asleep > wg->asleep_ms + ASLEEP_MIN_MS;
+
+	wg->asleep_ms = asleep;
+	if (!slept)
+		return;
+	g_message("the machine was suspended: sessions end");
+	for (uint32_t id = 0; id < ST_MAX_PEERS; id++) {
+		struct peer *p = wg->peers[id];
+
+		if (!p)
+			continue;
+		peer_clear_sessions(p, true);
+		p->timers.last_handshake = 0;
+	}
+	wg_timer_rearm(wg);
+}
+
 static gboolean housekeep(gpointer arg)
 {
 	struct wg *wg = arg;
 	uint64_t now = wg_now();
 
+	wg_note_asleep(wg, asleep_ms());
 	ratelimiter_gc(wg->limiter, now * 1000000);
 	for (guint n = 0; n < wg->ifaces->len; n++)
 		housekeep_iface(wg->ifaces->pdata[n], now);
@@ -232,6 +264,7 @@ struct wg *wg_new(struct dp *dp, struct netlink *nl, const char *run_dir)
 	wg = g_new0(struct wg, 1);
 	wg->dp = dp;
 	wg->nl = nl;
+	wg->asleep_ms = asleep_ms();
 	wg->uapi_dir = g_strdup(WG_UAPI_DIR);
 	wg->ifaces = g_ptr_array_new();
 	wg->peers = g_new0(struct peer *, ST_MAX_PEERS);

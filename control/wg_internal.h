@@ -91,6 +91,7 @@ struct wg {
 	const struct config *file; // as applied, without the overlay; the daemon's
 	guint housekeeping;        // once a second
 	uint64_t under_load_until;
+	uint64_t asleep_ms; // suspended since boot, as of the last look
 	struct wg_counters counters;
 	struct wg_bucket down; // PACKET_OUT
 	GArray *addrs;         // of struct st_addr, of this box
@@ -138,6 +139,7 @@ struct wg_iface {
 uint64_t wg_now(void);    // ms, runs during suspend
 int64_t wg_wall_us(void); // wall clock
 void wg_timer_rearm(struct wg *wg);
+void wg_note_asleep(struct wg *wg, uint64_t asleep_ms); // suspended since boot, now
 struct wg_iface *wg_iface_find(struct wg *wg, const char *name);
 void wg_stats_refresh(struct wg *wg, void (*done)(void *arg), void *arg); // done may be NULL
 void wg_reconcile(struct wg *wg); // events were lost: ask the data plane
