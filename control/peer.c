@@ -13,7 +13,7 @@
 #include <errno.h>
 #include <string.h>
 
-#define PEER_BLOB_VERSION 2
+#define PEER_BLOB_VERSION 3
 
 // Control blob of a PEER. Fixed width; a new field means a new version.
 struct peer_blob {
@@ -24,8 +24,10 @@ struct peer_blob {
 	uint64_t handshakes;
 	uint8_t stamp[TAI64N_LEN];
 	uint32_t pad;
+	uint64_t handshake_rx_bytes;
+	uint64_t handshake_tx_bytes;
 };
-_Static_assert(sizeof(struct peer_blob) == 48, "no implicit padding");
+_Static_assert(sizeof(struct peer_blob) == 64, "no implicit padding");
 
 static struct wg *wg_of(const struct peer *p)
 {
@@ -254,6 +256,8 @@ void peer_install(struct peer *p, void (*done)(int status, void *arg), void *arg
 		.keepalive = p->timers.persistent,
 		.handshake_us = p->handshake_us,
 		.handshakes = p->handshakes,
+		.handshake_rx_bytes = p->handshake_rx_bytes,
+		.handshake_tx_bytes = p->handshake_tx_bytes,
 	};
 	struct st_peer body = {.key.peer_id = p->id, .if_id = p->iface->if_id};
 
@@ -280,6 +284,8 @@ bool peer_blob_load(struct peer *p, const void *data, uint16_t len)
 		memcpy(p->stamp, blob.stamp, sizeof(p->stamp));
 	p->handshake_us = MAX(p->handshake_us, blob.handshake_us);
 	p->handshakes = MAX(p->handshakes, blob.handshakes);
+	p->handshake_rx_bytes = MAX(p->handshake_rx_bytes, blob.handshake_rx_bytes);
+	p->handshake_tx_bytes = MAX(p->handshake_tx_bytes, blob.handshake_tx_bytes);
 	return true;
 }
 

@@ -56,8 +56,9 @@ struct peer {
 
 	// What the data plane holds, as far as straitd knows.
 	struct peer_keypair slots[PEER_SLOTS];
-	uint64_t last_received; // 0 = never
-	uint64_t rx_bytes, tx_bytes;
+	uint64_t last_received;      // 0 = never
+	uint64_t rx_bytes, tx_bytes; // data, as the data plane counts it
+	uint64_t handshake_rx_bytes, handshake_tx_bytes;
 	uint32_t staged;
 
 	uint8_t greatest[TAI64N_LEN]; // of its initiations that we accepted

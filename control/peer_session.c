@@ -281,10 +281,12 @@ static void install_key(struct install *in, const struct noise_keys *keys)
 
 // ---- answering -----------------------------------------------------------------------------------
 
-static void received(struct peer *p, const struct handshake_source *from, uint64_t now)
+static void received(
+	struct peer *p, const struct handshake_source *from, size_t message_len, uint64_t now)
 {
 	struct wg *wg = wg_of(p);
 
+	p->handshake_rx_bytes += message_len;
 	p->last_received = now;
 	timers_any_received(&p->timers, &wg->params, now);
 	peer_timers_changed(p);
@@ -331,7 +333,7 @@ void peer_identified(struct peer *p, struct handshake_job *job)
 		handshake_job_free(job);
 		return;
 	}
-	received(p, &job->source, now);
+	received(p, &job->source, sizeof(job->initiation), now);
 	job->kind = HANDSHAKE_RESPOND;
 	job->ok = false;
 	job->peer = p->noise;
@@ -381,7 +383,7 @@ void peer_response_consumed(struct peer *p, struct handshake_job *job)
 		handshake_job_free(job);
 		return;
 	}
-	received(p, &job->source, wg_now());
+	received(p, &job->source, sizeof(job->response), wg_now());
 	install_key(install_new(p, job, true), &job->keys);
 	handshake_job_free(job);
 }

@@ -451,8 +451,10 @@ void wg_iface_send(struct wg_iface *i, struct peer *p, uint8_t tos, const void *
 		peer_install_endpoint(p);
 		r = wg_socket_send(s->fd, &e->local, &e->remote, e->port_be, tos, data, len);
 	}
-	if (!r)
+	if (!r) {
+		p->handshake_tx_bytes += len;
 		return;
+	}
 	i->wg->counters.send_failed++;
 	p->last_error = g_intern_string(g_strerror(-r));
 }

@@ -68,8 +68,8 @@ static void add_peer(struct cJSON *array, const struct peer *p, uint64_t now)
 				prefix_text(text, &((const struct allowed_ip *)l->data)->prefix)));
 	cJSON_AddNumberToObject(o, "latest_handshake", (double)(p->handshake_us / G_USEC_PER_SEC));
 	cJSON_AddNumberToObject(o, "handshakes", (double)p->handshakes);
-	cJSON_AddNumberToObject(o, "rx_bytes", (double)p->rx_bytes);
-	cJSON_AddNumberToObject(o, "tx_bytes", (double)p->tx_bytes);
+	cJSON_AddNumberToObject(o, "rx_bytes", (double)(p->rx_bytes + p->handshake_rx_bytes));
+	cJSON_AddNumberToObject(o, "tx_bytes", (double)(p->tx_bytes + p->handshake_tx_bytes));
 	cJSON_AddNumberToObject(o, "staged", p->staged);
 	cJSON_AddNumberToObject(o, "keepalive", p->timers.persistent);
 	cJSON_AddStringToObject(o, "source", wg_overlay_source(p));

@@ -133,7 +133,8 @@ static void add_peer(GString *out, const struct peer *p)
 		"tx_bytes=%" G_GUINT64_FORMAT "\nrx_bytes=%" G_GUINT64_FORMAT "\n"
 		"persistent_keepalive_interval=%u\n",
 		p->handshake_us / G_USEC_PER_SEC, p->handshake_us % G_USEC_PER_SEC * 1000,
-		p->tx_bytes, p->rx_bytes, p->timers.persistent);
+		p->tx_bytes + p->handshake_tx_bytes, p->rx_bytes + p->handshake_rx_bytes,
+		p->timers.persistent);
 	for (const GList *l = p->allowed.head; l; l = l->next)
 		add_prefix(out, &((const struct allowed_ip *)l->data)->prefix);
 }

@@ -342,6 +342,88 @@ static void a_changed_private_key_ends_sessions_and_our_own_peer(void)
 	down();
 }
 
+static void handshakes_count_in_the_transfer(void)
+{
+	up("127.0.0.1");
+	CU_ASSERT_TRUE(handshake());
+	CU_ASSERT_EQUAL(a.peer->handshake_tx_bytes, sizeof(struct message_initiation));
+	CU_ASSERT_EQUAL(a.peer->handshake_rx_bytes, sizeof(struct message_response));
+	CU_ASSERT_EQUAL(b.peer->handshake_rx_bytes, sizeof(struct message_initiation));
+	CU_ASSERT_EQUAL(b.peer->handshake_tx_bytes, sizeof(struct message_response));
+	down();
+}
+
+static void a_suspend_ends_the_sessions(void)
+{
+	up("127.0.0.1");
+	CU_ASSERT_TRUE(handshake());
+	wg_note_asleep(a.wg, a.wg->asleep_ms + 10); // clocks read one after the other
+	CU_ASSERT_TRUE(peer_has_session(a.peer, wg_now()));
+	wg_note_asleep(a.wg, a.wg->asleep_ms + 60000);
+	CU_ASSERT_FALSE(peer_has_session(a.peer, wg_now()));
+	CU_ASSERT_EQUAL(a.dp->keys->len, 0);
+	CU_ASSERT_EQUAL(wg_index_count(a.wg->index), 0);
+	usleep(30000);
+	CU_ASSERT_TRUE(handshake()); // at once, not after REKEY_TIMEOUT
+	down();
+}
+
+// A socket in the place of the peer that says with which traffic class a datagram came.
+static int class_socket(int family, uint16_t *ret_port)
+{
+	struct sockaddr_storage ss = {.ss_family = (sa_family_t)family};
+	socklen_t len = sizeof(ss);
+	int fd = socket(family, SOCK_DGRAM | SOCK_NONBLOCK, 0), one = 1;
+
+	if (family == AF_INET)
+		setsockopt(fd, IPPROTO_IP, IP_RECVTOS, &one, sizeof(one));
+	else
+		setsockopt(fd, IPPROTO_IPV6, IPV6_RECVTCLASS, &one, sizeof(one));
+	CU_ASSERT_EQUAL_FATAL(bind(fd, (struct sockaddr *)&ss, len), 0);
+	CU_ASSERT_EQUAL_FATAL(getsockname(fd, (struct sockaddr *)&ss, &len), 0);
+	*ret_port = ntohs(((struct sockaddr_in *)&ss)->sin_port); // at the same place in both
+	return fd;
+}
+
+// -1: nothing came, or it does not say.
+static int class_received(int fd)
+{
+	_Alignas(struct cmsghdr) char control[64];
+	char data[256];
+	struct iovec iov = {data, sizeof(data)};
+	struct msghdr h = {.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = control,
+		.msg_controllen = sizeof(control)};
+	struct cmsghdr *c;
+
+	if (recvmsg(fd, &h, 0) != sizeof(struct message_initiation))
+		return -1;
+	c = CMSG_FIRSTHDR(&h);
+	return c ? *(uint8_t *)CMSG_DATA(c) : -1;
+}
+
+static void handshake_messages_are_af41(void)
+{
+	static const struct {
+		int family;
+		const char *host;
+	} table[] = {{AF_INET, "127.0.0.1"}, {AF_INET6, "::1"}};
+
+	for (int n = 0; n < 2; n++) {
+		uint16_t port;
+		int fd = class_socket(table[n].family, &port);
+
+		up(table[n].host);
+		peer_configure_endpoint(a.peer, table[n].host, port);
+		peer_initiate(a.peer, false);
+		CU_ASSERT_TRUE(WAIT(a.wg->counters.initiations_sent == 1));
+		CU_ASSERT_EQUAL(class_received(fd), HANDSHAKE_DSCP);
+		close(fd);
+		down();
+	}
+}
+
 // ---- what strangers send ---------------------------------------------------------------------------
 
 static void replayed_initiations_are_silent(void)
@@ -453,6 +535,59 @@ static void a_flood_is_bounded_and_answered_by_cookies_alone(void)
 	usleep(30000);
 	peer_initiate(a.peer, true);
 	CU_ASSERT_TRUE(WAIT(peer_has_session(a.peer, wg_now())));
+	down();
+}
+
+static void a_response_under_load_is_answered_by_a_cookie_too(void)
+{
+	up("127.0.0.1");
+	a.wg->under_load_until = wg_now() + 10000;
+	peer_initiate(a.peer, false);
+	CU_ASSERT_TRUE(WAIT(b.wg->counters.cookies_received == 1));
+	CU_ASSERT_EQUAL(a.wg->counters.cookies_sent, 1);
+	CU_ASSERT_FALSE(peer_has_session(a.peer, wg_now()));
+	// The next response carries the cookie.
+	a.peer->timers.last_handshake = 0;
+	usleep(30000);
+	peer_initiate(a.peer, true);
+	CU_ASSERT_TRUE(WAIT(peer_has_session(a.peer, wg_now())));
+	CU_ASSERT_EQUAL(a.wg->counters.cookies_sent, 1);
+	down();
+}
+
+static void a_cookie_nobody_waits_for_is_refused(void)
+{
+	struct message_cookie msg = {.type = {MESSAGE_COOKIE}};
+	struct wg_datagram d = {.len = sizeof(msg), .data = (const uint8_t *)&msg};
+	uint32_t index;
+
+	up("127.0.0.1");
+	CU_ASSERT_TRUE(handshake());
+	index = a.peer->slots[ST_SLOT_CURRENT].index;
+	memcpy(msg.receiver, &index, sizeof(index));
+	wg_receive(&d, a.iface); // of the right index, but sealed by nobody
+	index++;
+	memcpy(msg.receiver, &index, sizeof(index));
+	wg_receive(&d, a.iface);
+	CU_ASSERT_EQUAL(a.wg->counters.cookies_refused, 2);
+	CU_ASSERT_EQUAL(a.wg->counters.cookies_received, 0);
+	CU_ASSERT_FALSE(a.peer->cookie.has_cookie);
+	down();
+}
+
+static void an_index_is_never_stuns_cookie(void)
+{
+	static const uint8_t magic[4] = {0x21, 0x12, 0xa4, 0x42}; // RFC 8489 section 5
+	uint32_t index;
+	int owner;
+
+	up("127.0.0.1");
+	memcpy(&index, magic, sizeof(index));
+	CU_ASSERT_FALSE(wg_index_take(a.wg->index, index, &owner));
+	CU_ASSERT_FALSE(wg_index_take(a.wg->index, 0, &owner));
+	CU_ASSERT_TRUE(wg_index_take(a.wg->index, 7, &owner));
+	CU_ASSERT_FALSE(wg_index_take(a.wg->index, 7, &owner));
+	wg_index_put(a.wg->index, 7);
 	down();
 }
 
@@ -876,11 +1011,18 @@ int main(void)
 			a_low_order_or_own_key_never_starts_a_handshake},
 		{"a changed private key ends sessions and our own peer",
 			a_changed_private_key_ends_sessions_and_our_own_peer},
+		{"handshakes count in the transfer", handshakes_count_in_the_transfer},
+		{"a suspend ends the sessions", a_suspend_ends_the_sessions},
+		{"handshake messages are AF41", handshake_messages_are_af41},
+		{"an index is never STUN's cookie", an_index_is_never_stuns_cookie},
 		{"replayed initiations are silent", replayed_initiations_are_silent},
 		{"every mutated byte of an initiation is met with silence",
 			every_mutated_byte_of_an_initiation_is_met_with_silence},
 		{"a flood is bounded and answered by cookies alone",
 			a_flood_is_bounded_and_answered_by_cookies_alone},
+		{"a response under load is answered by a cookie, too",
+			a_response_under_load_is_answered_by_a_cookie_too},
+		{"a cookie nobody waits for is refused", a_cookie_nobody_waits_for_is_refused},
 		{"a proven source is limited under load", a_proven_source_is_limited_under_load},
 		{"a new data plane gets handshakes for lost sessions only",
 			a_new_data_plane_gets_handshakes_for_lost_sessions_only},
