@@ -28,6 +28,15 @@ print(data.decode(), end="")
 END
 }
 
+# What one end received the other end sent.
+same_transfer()
+{
+	local rx_a tx_a rx_peer tx_peer
+	read -r _ rx_a tx_a < <(on gwa wg show strait0 transfer)
+	read -r _ rx_peer tx_peer < <(on peer wg show wg0 transfer)
+	equal "$rx_a $tx_a" "$tx_peer $rx_peer" && [ "$rx_a" -ge 148 ]
+}
+
 must 'gateway and stock peer start' usual_lab
 must 'tunnel' session_up lana 10.3.0.2
 check 'wg show names the interface' eval 'on gwa wg show interfaces | grep -qw strait0'
@@ -38,6 +47,7 @@ check 'peer, endpoint' grep -qF "endpoint: 192.0.2.3:$WG_PORT" "$LAB_DIR/show"
 check 'allowed ips' grep -qE 'allowed ips: .*10\.3\.0\.0/24' "$LAB_DIR/show"
 check 'latest handshake' grep -qE 'latest handshake: ([0-9]+ (second|minute)|Now)' "$LAB_DIR/show"
 check 'transfer' grep -qE 'transfer: [0-9.]+ [KM]?i?B received' "$LAB_DIR/show"
+check 'both ends count the same bytes, handshake included' wait_until 5 same_transfer
 check 'private key is told to root' eval '[ "$(on gwa wg show strait0 private-key)" = "$(key_private a)" ]'
 
 new=$(key_public new)
