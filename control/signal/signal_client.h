@@ -47,6 +47,7 @@ struct signal_settings {
 	const char *ca_file;        // PEM; NULL = the system's
 	const uint8_t *private_key; // X25519, the WireGuard interface's; copied to locked memory
 	const uint8_t *public_key;
+	double timer_scale; // of the tests: all times divided by this; 0 = 1
 };
 
 struct signal_ops {
