@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// How fast one connection may send and one key may be sent to, and what a connection holds. Pure but for
+// memory: the caller gives the time.
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct bucket {
+	double tokens;
+	int64_t filled; // us; 0 = never, full
+};
+
+// One token, or false. A full bucket holds ten seconds' worth.
+bool bucket_take(struct bucket *b, uint32_t per_second, int64_t now);
+
+struct connection {
+	struct bucket sends;
+	uint32_t streams;
+	int64_t used; // us
+};
+
+struct connections;
+
+struct connections *connections_new(void);
+void connections_free(struct connections *c);
+// By gRPC's name of it, "ipv4:192.0.2.1:5678". NULL: SERVER_CONNECTIONS_MAX are known already.
+struct connection *connections_get(struct connections *c, const char *name, int64_t now);
+// Forgets those without streams that were idle for a minute: their bucket is full again.
+void connections_sweep(struct connections *c, int64_t now);
+uint32_t connections_count(const struct connections *c);
