@@ -8,8 +8,9 @@
 //   away --connect--> recovering (first time: dumps) --> syncing (walk of the store) --> ready
 //        <-------------------------- connection lost ---------------------------------/
 //
-// What is sent comes from three places, in this order: `direct` (dumps, sockets, datagrams), the walk of
-// the store, and `queue` (changes made behind the walk, keys), which keeps the order of the calls.
+// What is sent comes from three places, in this order: `direct` (dumps, sockets, datagrams), `queue`
+// (keys, and changes of what the walk has passed), which keeps the order of the calls, and the walk of the
+// store. So a handshake does not wait for a resync; the peer that a key needs is walked out of turn.
 #include "dp.h"
 
 #include "dp_items.h"
@@ -213,12 +214,20 @@ static void start_sync(struct dp *dp)
 	dp->sync++;
 }
 
+static struct dp_out *walk_object(struct dp *dp, struct dp_object *obj)
+{
+	GArray *waiters = obj->waiters;
+
+	obj->sync = dp->sync;
+	obj->waiters = NULL;
+	return object_out(dp, obj, waiters);
+}
+
 // The next message of the walk; the last one is SYNC_END.
 static struct dp_out *walk(struct dp *dp)
 {
 	for (;;) {
 		struct dp_object *obj = dp->walk_next;
-		GArray *waiters;
 
 		if (!obj) {
 			if (++dp->walk_pos == DP_STORE_KINDS)
@@ -227,12 +236,8 @@ static struct dp_out *walk(struct dp *dp)
 			continue;
 		}
 		dp->walk_next = obj->next;
-		if (obj->sync == dp->sync)
-			continue;
-		obj->sync = dp->sync;
-		waiters = obj->waiters;
-		obj->waiters = NULL;
-		return object_out(dp, obj, waiters);
+		if (obj->sync != dp->sync)
+			return walk_object(dp, obj);
 	}
 	dp->walking = false;
 	struct dp_out *end = out_new(dp, &(struct dp_parts){.op = ST_OP_SYNC_END});
@@ -291,6 +296,47 @@ static void enqueue(struct dp *dp, struct dp_out *o)
 
 // ---- sending ---------------------------------------------------------------------------------------
 
+static struct dp_object *find_object(struct dp *dp, uint16_t kind, const void *key)
+{
+	return dp_store_find(dp->store, (unsigned int)dp_store_kind(kind, NULL, NULL), key);
+}
+
+// What a KEY needs and the walk has not come to: the WGIF, the PEER, and the ENDPOINT that its first
+// packet goes to.
+static struct dp_out *before_key(struct dp *dp, const struct dp_out *key_out)
+{
+	const struct st_msg *m = dp_out_header(key_out);
+	struct st_endpoint_key slot = {0};
+	struct dp_object *peer, *needed[3];
+	struct st_peer body;
+	struct st_key key;
+
+	if (m->op != ST_OP_SET || m->kind != ST_KEY)
+		return NULL;
+	memcpy(&key, key_out->data + sizeof(*m), sizeof(key));
+	peer = find_object(dp, ST_PEER, &key.peer_id);
+	if (!peer)
+		return NULL;
+	memcpy(&body, peer->data, sizeof(body));
+	slot.peer_id = key.peer_id;
+	needed[0] = find_object(dp, ST_WGIF, &body.if_id);
+	needed[1] = peer;
+	needed[2] = find_object(dp, ST_ENDPOINT, &slot);
+	for (size_t i = 0; i < G_N_ELEMENTS(needed); i++) {
+		if (needed[i] && needed[i]->sync != dp->sync)
+			return walk_object(dp, needed[i]);
+	}
+	return NULL;
+}
+
+static struct dp_out *next_queued(struct dp *dp)
+{
+	struct dp_out *first = g_queue_peek_head(&dp->queue);
+	struct dp_out *before = first && dp->walking ? before_key(dp, first) : NULL;
+
+	return before ? before : g_queue_pop_head(&dp->queue);
+}
+
 static struct dp_out *next_out(struct dp *dp)
 {
 	struct dp_out *o = dp->stalled;
@@ -303,7 +349,8 @@ static struct dp_out *next_out(struct dp *dp)
 		return g_queue_pop_head(&dp->direct);
 	if (dp->state == RECOVERING)
 		return NULL;
-	return dp->walking ? walk(dp) : g_queue_pop_head(&dp->queue);
+	o = next_queued(dp);
+	return o || !dp->walking ? o : walk(dp);
 }
 
 static void pump(struct dp *dp)

@@ -19,12 +19,14 @@ static struct dp *dp;
 static unsigned int nb_connected, nb_new_instance, nb_items, nb_recovered, nb_synced, nb_gone;
 static unsigned int nb_events, last_event, nb_done, nb_done_ok;
 static int last_status, item_fd = -1;
-static void (*in_recovered)(void);
+static void (*in_recovered)(void), (*in_connected)(void);
 
 static void on_connected(const struct st_hello *hello, bool new_instance, void *arg)
 {
 	nb_connected++;
 	nb_new_instance += new_instance;
+	if (in_connected)
+		in_connected();
 }
 
 static void on_item(const struct dp_item *item, void *arg)
@@ -79,7 +81,7 @@ static void begin(void)
 	nb_events = last_event = nb_done = nb_done_ok = 0;
 	last_status = 1;
 	item_fd = -1;
-	in_recovered = NULL;
+	in_recovered = in_connected = NULL;
 }
 
 static void end(void)
@@ -628,6 +630,62 @@ static void keys_and_keepalives_come_behind_the_objects_set_before_them(void)
 	end();
 }
 
+static void set_a_key(void)
+{
+	struct st_key key = {.key = {.index = 5}, .peer_id = 900};
+
+	if (nb_connected == 2)
+		dp_key_set(dp, &key, 1000, on_done, NULL);
+}
+
+// Place in the log of the last SET of a kind, or -1.
+static int last_set(uint16_t kind)
+{
+	int at = -1;
+
+	for (unsigned int i = 0; i < fake->log->len; i++) {
+		const struct st_msg *m = &g_array_index(fake->log, struct st_msg, i);
+
+		if (m->op == ST_OP_SET && m->kind == kind)
+			at = (int)i;
+	}
+	return at;
+}
+
+static void a_key_does_not_wait_for_a_resync(void)
+{
+	struct st_wgif wgif = {.key = {.if_id = 7}};
+
+	begin();
+	dp_set(dp, ST_WGIF, &wgif, sizeof(wgif), NULL, 0, NULL, NULL);
+	for (uint32_t n = 0; n < 5000; n++)
+		set_route(n, 1500, NULL);
+	for (uint32_t n = 0; n < 1000; n++) {
+		struct st_peer p = {.key = {.peer_id = n}, .if_id = 7};
+		struct st_endpoint e = {.key = {.peer_id = n}};
+
+		dp_set(dp, ST_PEER, &p, sizeof(p), NULL, 0, NULL, NULL);
+		dp_set(dp, ST_ENDPOINT, &e, sizeof(e), NULL, 0, NULL, NULL);
+	}
+	dp_start(dp);
+	CU_ASSERT(wait_synced(1));
+	in_connected = set_a_key;
+	fake_dp_forget(fake);
+	fake_dp_restart(fake);
+	CU_ASSERT(wait_synced(2));
+	CU_ASSERT_EQUAL(nb_done_ok, 1);
+	// WGIF, PEER, ENDPOINT and the KEY first, then the rest, each once.
+	CU_ASSERT(last_set(ST_KEY) > 0);
+	CU_ASSERT(last_set(ST_KEY) < 10);
+	CU_ASSERT_EQUAL(last_set(ST_WGIF), last_set(ST_KEY) - 3);
+	CU_ASSERT(last_set(ST_ROUTE) > 5000);
+	CU_ASSERT_EQUAL(fake_dp_received(fake, ST_OP_SET, ST_PEER), 1000);
+	CU_ASSERT_EQUAL(fake_dp_received(fake, ST_OP_SET, ST_ENDPOINT), 1000);
+	CU_ASSERT_EQUAL(fake_dp_count(fake, ST_PEER), 1000);
+	CU_ASSERT_EQUAL(fake_dp_count(fake, ST_ROUTE), 5000);
+	end();
+}
+
 static void wrong_lengths_are_refused_here(void)
 {
 	uint8_t body[8] = {0};
@@ -682,6 +740,7 @@ int main(void)
 		{"a_parked_socket_is_the_same_socket", a_parked_socket_is_the_same_socket},
 		{"keys_and_keepalives_come_behind_the_objects_set_before_them",
 			keys_and_keepalives_come_behind_the_objects_set_before_them},
+		{"a_key_does_not_wait_for_a_resync", a_key_does_not_wait_for_a_resync},
 		{"wrong_lengths_are_refused_here", wrong_lengths_are_refused_here},
 		CU_TEST_INFO_NULL,
 	};
