@@ -286,6 +286,9 @@ bool peer_blob_load(struct peer *p, const void *data, uint16_t len)
 	p->handshakes = MAX(p->handshakes, blob.handshakes);
 	p->handshake_rx_bytes = MAX(p->handshake_rx_bytes, blob.handshake_rx_bytes);
 	p->handshake_tx_bytes = MAX(p->handshake_tx_bytes, blob.handshake_tx_bytes);
+	// It goes on; to be configured anew would send one at once.
+	if (blob.keepalive && !p->timers.persistent)
+		(void)timers_set_persistent(&p->timers, &wg_of(p)->params, blob.keepalive, wg_now());
 	return true;
 }
 

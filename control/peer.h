@@ -108,5 +108,7 @@ void peer_rekey_due(struct peer *p, uint32_t index);
 void peer_key_gone(struct peer *p, uint32_t index);
 void peer_activity(struct peer *p, const struct st_activity *a, uint64_t now);
 void peer_seen_at(struct peer *p, const struct st_ev_endpoint *ev);
+// Events were lost, or an earlier straitd heard them: timers as the data plane remembers its packets.
+void peer_reconcile(struct peer *p, const struct st_stat_peer *s, uint64_t now);
 // The session as the data plane reports it (recovery, after lost events).
 void peer_slot_learnt(struct peer *p, const struct st_stat_keypair *k, uint64_t now);

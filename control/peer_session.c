@@ -526,6 +526,29 @@ void peer_seen_at(struct peer *p, const struct st_ev_endpoint *ev)
 		peer_install_endpoint(p);
 }
 
+// When it was; 0 = never.
+static uint64_t when(uint32_t age_ms, uint64_t now)
+{
+	return age_ms == UINT32_MAX ? 0 : now - MIN(age_ms, now - 1);
+}
+
+void peer_reconcile(struct peer *p, const struct st_stat_peer *s, uint64_t now)
+{
+	struct timers_history history = {
+		.any_received = when(s->any_received_age_ms, now),
+		.any_sent = when(s->any_sent_age_ms, now),
+		.data_received = when(s->data_received_age_ms, now),
+		.data_sent = when(s->data_sent_age_ms, now),
+	};
+
+	if (peer_has_session(p, now)) {
+		timers_restore(&p->timers, &wg_of(p)->params, &history, now);
+		peer_timers_changed(p);
+	} else if (s->staged) {
+		peer_initiate(p, false);
+	}
+}
+
 void peer_slot_learnt(struct peer *p, const struct st_stat_keypair *k, uint64_t now)
 {
 	struct wg *wg = wg_of(p);

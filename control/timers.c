@@ -150,6 +150,40 @@ bool timers_set_persistent(
 	return start;
 }
 
+// What was sent last has no answer yet, or something was received and nothing sent since.
+static void restore_new_handshake(
+	struct timers *t, const struct timers_params *p, const struct timers_history *h)
+{
+	uint64_t earliest = h->any_received + p->new_handshake;
+
+	if (h->data_sent <= h->any_received)
+		disarm(t, TIMER_NEW_HANDSHAKE);
+	else if (!armed(t, TIMER_NEW_HANDSHAKE) || t->due[TIMER_NEW_HANDSHAKE] < earliest)
+		t->due[TIMER_NEW_HANDSHAKE] = h->data_sent + p->new_handshake + jitter(p);
+}
+
+static void restore_keepalive(
+	struct timers *t, const struct timers_params *p, const struct timers_history *h)
+{
+	uint64_t earliest = h->any_sent + p->keepalive;
+
+	if (h->data_received <= h->any_sent)
+		disarm(t, TIMER_KEEPALIVE);
+	else if (!armed(t, TIMER_KEEPALIVE) || t->due[TIMER_KEEPALIVE] < earliest)
+		t->due[TIMER_KEEPALIVE] = h->any_sent ? earliest : h->data_received + p->keepalive;
+}
+
+void timers_restore(struct timers *t, const struct timers_params *p, const struct timers_history *h,
+	uint64_t now)
+{
+	uint64_t last = MAX(h->any_received, h->any_sent);
+
+	restore_new_handshake(t, p, h);
+	restore_keepalive(t, p, h);
+	if (last)
+		traversal(t, p, last);
+}
+
 static uint32_t expire_retransmit(struct timers *t, const struct timers_params *p, uint64_t now)
 {
 	disarm(t, TIMER_RETRANSMIT);

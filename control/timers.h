@@ -70,6 +70,14 @@ void timers_session_derived(struct timers *t, const struct timers_params *p, uin
 void timers_handshake_complete(struct timers *t);
 // An initiation at that time, as the first of a new attempt and whatever was sent before.
 void timers_initiate_at(struct timers *t, uint64_t when);
+// When things last happened, 0 = never: what strait-dp remembers over a restart of straitd.
+struct timers_history {
+	uint64_t any_received, any_sent, data_received, data_sent;
+};
+// Sets the timers of a session as if the events had been heard. Of several packets without an answer only
+// the last is known, so a dead peer is found at most one period late, and a keepalive comes early at most.
+void timers_restore(struct timers *t, const struct timers_params *p, const struct timers_history *h,
+	uint64_t now);
 // True: the interval went from 0 to something, a keepalive is due at once.
 bool timers_set_persistent(
 	struct timers *t, const struct timers_params *p, uint16_t seconds, uint64_t now);

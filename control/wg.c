@@ -170,8 +170,8 @@ static void stat_peer(const void *body, uint16_t len, void *arg)
 	p->staged = s.staged;
 	if (s.any_received_age_ms != UINT32_MAX)
 		p->last_received = MAX(p->last_received, now - MIN(s.any_received_age_ms, now));
-	if (d->initiate && s.staged && !peer_has_session(p, now))
-		peer_initiate(p, false);
+	if (d->initiate)
+		peer_reconcile(p, &s, now);
 }
 
 static void stats_done(int status, void *arg)

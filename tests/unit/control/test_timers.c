@@ -232,6 +232,96 @@ static void the_heap_gives_deadlines_in_order_under_churn(void)
 	free(all);
 }
 
+// One process that heard everything, and one that starts in between and gets the history.
+static void check_restored(const struct timers_history *h, uint64_t now, const struct timers *whole)
+{
+	struct timers restored;
+
+	timers_init(&restored);
+	restored.persistent = whole->persistent;
+	timers_restore(&restored, &params, h, now);
+	for (int i = 0; i < TIMER_COUNT; i++)
+		CU_ASSERT_EQUAL(restored.due[i], whole->due[i]);
+}
+
+static void a_restart_between_two_packets_changes_no_deadline(void)
+{
+	struct timers_history h = {0};
+
+	fresh();
+	t.persistent = 25;
+	timers_data_sent(&t, &params, START);
+	timers_any_sent(&t, &params, START);
+	h.data_sent = h.any_sent = START;
+	check_restored(&h, START + 3000, &t);
+	timers_data_received(&t, &params, START + 4000);
+	timers_any_received(&t, &params, START + 4000);
+	h.data_received = h.any_received = START + 4000;
+	// The keepalive counts from what was sent last: early, never late.
+	t.due[TIMER_KEEPALIVE] = START + 10000;
+	check_restored(&h, START + 5000, &t);
+	// A keepalive of ours left.
+	timers_any_sent(&t, &params, START + 10000);
+	h.any_sent = START + 10000;
+	check_restored(&h, START + 11000, &t);
+	CU_ASSERT_EQUAL(t.due[TIMER_PERSISTENT], START + 35000);
+	CU_ASSERT_EQUAL(timers_next(&t), START + 35000);
+}
+
+static void after_a_restart_a_dead_peer_is_found_and_a_keepalive_is_due_in_time(void)
+{
+	struct timers_history h = {.any_received = 1, .any_sent = 1};
+	uint64_t now = START;
+
+	fresh();
+	srand(7);
+	for (int n = 0; n < 100000; n++) {
+		struct timers restored;
+		uint64_t late = params.new_handshake;
+
+		now += 1 + (uint64_t)(rand() % 4000);
+		if (timers_next(&t) <= now &&
+			timers_expire(&t, &params, now) & TIMERS_SEND_KEEPALIVE) {
+			timers_any_sent(&t, &params, now);
+			h.any_sent = now;
+		} else if (rand() % 2) {
+			timers_data_sent(&t, &params, now);
+			timers_any_sent(&t, &params, now);
+			h.data_sent = h.any_sent = now;
+		} else {
+			timers_data_received(&t, &params, now);
+			timers_any_received(&t, &params, now);
+			h.data_received = h.any_received = now;
+		}
+		timers_init(&restored);
+		timers_restore(&restored, &params, &h, now);
+		if (t.due[TIMER_NEW_HANDSHAKE] != TIMERS_NEVER)
+			CU_ASSERT_TRUE(
+				restored.due[TIMER_NEW_HANDSHAKE] >= t.due[TIMER_NEW_HANDSHAKE] &&
+				restored.due[TIMER_NEW_HANDSHAKE] <=
+					t.due[TIMER_NEW_HANDSHAKE] + late);
+		if (t.due[TIMER_KEEPALIVE] != TIMERS_NEVER && !t.need_another_keepalive)
+			CU_ASSERT_TRUE(restored.due[TIMER_KEEPALIVE] <= t.due[TIMER_KEEPALIVE]);
+		// Who heard everything keeps what it has.
+		restored = t;
+		timers_restore(&restored, &params, &h, now);
+		CU_ASSERT_EQUAL(restored.due[TIMER_KEEPALIVE], t.due[TIMER_KEEPALIVE]);
+		if (t.due[TIMER_NEW_HANDSHAKE] != TIMERS_NEVER)
+			CU_ASSERT_EQUAL(
+				restored.due[TIMER_NEW_HANDSHAKE], t.due[TIMER_NEW_HANDSHAKE]);
+	}
+}
+
+static void without_a_history_nothing_is_armed(void)
+{
+	struct timers_history h = {0};
+
+	fresh();
+	t.persistent = 25;
+	timers_restore(&t, &params, &h, START);
+	CU_ASSERT_EQUAL(timers_next(&t), TIMERS_NEVER);
+}
+
 int main(void)
 {
 	CU_TestInfo tests[] = {
@@ -256,6 +346,11 @@ int main(void)
 			a_persistent_keepalive_starts_at_once_and_again_after_each_silence},
 		{"keys are zeroed 540 seconds after the last session",
 			keys_are_zeroed_540_seconds_after_the_last_session},
+		{"a restart between two packets changes no deadline",
+			a_restart_between_two_packets_changes_no_deadline},
+		{"after a restart a dead peer is found and a keepalive is due in time",
+			after_a_restart_a_dead_peer_is_found_and_a_keepalive_is_due_in_time},
+		{"without a history nothing is armed", without_a_history_nothing_is_armed},
 		{"the scale divides every time", the_scale_divides_every_time},
 		{"the heap gives deadlines in order under churn",
 			the_heap_gives_deadlines_in_order_under_churn},
