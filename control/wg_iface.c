@@ -78,6 +78,7 @@ struct wg_iface *wg_iface_new(struct wg *wg, const char *name, uint32_t if_id)
 	g_queue_init(&i->peer_list);
 	i->allowed = g_hash_table_new(prefix_hash, prefix_equal);
 	i->portmaps = g_hash_table_new_full(portmap_hash, portmap_equal, g_free, NULL);
+	i->early = wg_early_new(i);
 	g_ptr_array_add(wg->ifaces, i);
 	netlink_map_iface(wg->nl, if_id, name);
 	return i;
@@ -124,6 +125,7 @@ void wg_iface_release(struct wg_iface *i)
 	g_hash_table_destroy(i->peers);
 	g_hash_table_destroy(i->allowed);
 	g_hash_table_destroy(i->portmaps);
+	wg_early_free(i->early);
 	g_ptr_array_remove(wg->ifaces, i);
 	sodium_memzero(i, sizeof(*i));
 	g_free(i);
@@ -390,8 +392,9 @@ void wg_iface_portmap(struct wg_iface *i)
 		// Nothing comes off a wire for these.
 		if (is_loopback(a) || i->sockets[wg_family_of(a)].fd < 0)
 			continue;
+		if (!g_hash_table_contains(i->portmaps, &body.key))
+			wg_early_portmap(i->early, &body);
 		g_hash_table_add(wanted, g_memdup2(&body.key, sizeof(body.key)));
-		dp_set(i->wg->dp, ST_PORTMAP, &body, sizeof(body), NULL, 0, NULL, NULL);
 	}
 	g_hash_table_iter_init(&iter, i->portmaps);
 	while (g_hash_table_iter_next(&iter, &stale, NULL)) {

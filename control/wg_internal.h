@@ -24,6 +24,7 @@ struct overlay;
 struct seal;
 struct stamps;
 struct uapi;
+struct wg_early;
 struct wg_recovered;
 
 #define WG_MAX_ADDRESSES 256 // of this box, in the port map
@@ -130,8 +131,9 @@ struct wg_iface {
 	struct wg_port sockets[WG_FAMILIES];
 	GHashTable *peers; // public key -> struct peer *
 	GQueue peer_list;
-	GHashTable *allowed;  // struct st_prefix -> struct allowed_ip *
-	GHashTable *portmaps; // set of struct st_portmap_key
+	GHashTable *allowed;    // struct st_prefix -> struct allowed_ip *
+	GHashTable *portmaps;   // set of struct st_portmap_key
+	struct wg_early *early; // data that came before them
 	struct uapi *uapi;
 };
 
@@ -179,6 +181,16 @@ void wg_recover_peer(struct peer *p);     // blob and sessions; its id is the on
 bool wg_recover_endpoint(struct peer *p); // after it was configured; true: it has the old one
 int wg_recover_socket(struct wg_iface *i, enum wg_family family, uint16_t port); // fd or -1
 void wg_recover_unpark(struct wg *wg); // sockets nobody took
+
+// wg_early.c
+struct wg_early *wg_early_new(struct wg_iface *i);
+void wg_early_free(struct wg_early *e);
+void wg_early_portmap(
+	struct wg_early *e, const struct st_portmap *body); // PORTMAP, and waits for its answer
+// Data of a device of ours. False: the port map is in, or too much waits.
+bool wg_early_take(struct wg_early *e, const struct st_packet_io *io, const void *data, uint16_t len);
+bool wg_early_just_ready(
+	const struct wg_early *e); // the map came so late that such data may still arrive
 
 // wg_overlay.c
 void wg_overlay_note(struct wg *wg); // after changes: how it differs from the file now

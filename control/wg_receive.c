@@ -163,8 +163,8 @@ static bool device_is_ours(int ifindex)
 	return if_indextoname((unsigned int)ifindex, name) && ids_find(name);
 }
 
-// Data on the socket. From a port of ours an lcore has taken it, or had a reason not to. From another
-// device no lcore has seen it.
+// Data on the socket. From a port of ours an lcore has taken it, or had a reason not to, unless the port map
+// is just being installed. From another device no lcore has seen it.
 static void receive_data(struct wg_iface *i, const struct wg_datagram *d)
 {
 	struct wg *wg = i->wg;
@@ -176,8 +176,12 @@ static void receive_data(struct wg_iface *i, const struct wg_datagram *d)
 		.remote_port_be = d->remote_port_be,
 	};
 
+	bool ours = device_is_ours(d->ifindex);
+
+	if (ours && dp_connected(wg->dp) && wg_early_take(i->early, &io, d->data, d->len))
+		return;
 	if (!dp_connected(wg->dp) || !wg_bucket_take(&wg->down, (uint64_t)g_get_monotonic_time()) ||
-		device_is_ours(d->ifindex)) {
+		(ours && !wg_early_just_ready(i->early))) {
 		wg->counters.data_dropped++;
 		return;
 	}

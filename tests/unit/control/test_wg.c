@@ -4,6 +4,7 @@
 // handshakes. Only the data plane and the kernel's routes are doubles (dp_double.c).
 #include "../../../control/addr.h"
 #include "../../../control/config.h"
+#include "../../../control/ids.h"
 #include "../../../control/stamps.h"
 #include "../../../control/wg_internal.h"
 #include "../../../crypto/cookie.h"
@@ -742,6 +743,50 @@ static void the_port_map_follows_addresses_and_port(void)
 	down();
 }
 
+static void data_that_comes_before_the_port_map_waits_for_it(void)
+{
+	uint8_t packet[32] = {MESSAGE_DATA};
+	struct wg_datagram d = {.len = sizeof(packet), .data = packet, .ifindex = 1}; // lo
+	struct st_addr addr;
+
+	up("127.0.0.1");
+	CU_ASSERT_NOT_EQUAL(ids_get("lo"), 0); // a device of ours
+	addr_parse(&addr, "192.0.2.1");
+	addr_parse(&d.local, "192.0.2.1");
+	addr_parse(&d.remote, "192.0.2.9");
+	a.dp->hold = true;
+	wg_addrs_changed(a.wg, &addr, 1);
+	for (int n = 0; n < 2000; n++)
+		wg_receive(&d, a.iface);
+	CU_ASSERT_EQUAL(a.dp->packets_out, 0);
+	dp_double_release(a.dp);
+	CU_ASSERT_EQUAL(a.dp->packets_out, 1024);
+	CU_ASSERT_EQUAL(a.wg->counters.data_dropped, 2000 - 1024);
+	// What stood in the socket goes down as well; long after the lcores had a reason.
+	wg_receive(&d, a.iface);
+	CU_ASSERT_EQUAL(a.dp->packets_out, 1025);
+	usleep(1050000);
+	wg_receive(&d, a.iface);
+	CU_ASSERT_EQUAL(a.dp->packets_out, 1025);
+	CU_ASSERT_EQUAL(a.wg->counters.data_dropped, 2000 - 1024 + 1);
+	// The same addresses again are no new map.
+	a.dp->hold = true;
+	wg_addrs_changed(a.wg, &addr, 1);
+	CU_ASSERT_EQUAL(a.dp->held->len, 0);
+	a.dp->hold = false;
+	// From a device that is not ours it goes down at any time.
+	ids_put("lo");
+	wg_receive(&d, a.iface);
+	CU_ASSERT_EQUAL(a.dp->packets_out, 1026);
+	// Answers that come after the interface is gone.
+	addr_parse(&addr, "192.0.2.2");
+	a.dp->hold = true;
+	wg_addrs_changed(a.wg, &addr, 1);
+	wg_iface_free(a.iface);
+	dp_double_release(a.dp);
+	down();
+}
+
 static void a_prefix_moves_to_the_peer_that_got_it_last(void)
 {
 	struct st_prefix prefix;
@@ -1030,6 +1075,8 @@ int main(void)
 		{"an authenticated packet from elsewhere moves the endpoint",
 			an_authenticated_packet_from_elsewhere_moves_the_endpoint},
 		{"the port map follows addresses and port", the_port_map_follows_addresses_and_port},
+		{"data that comes before the port map waits for it",
+			data_that_comes_before_the_port_map_waits_for_it},
 		{"a prefix moves to the peer that got it last",
 			a_prefix_moves_to_the_peer_that_got_it_last},
 		{"activity starts and stops the timers", activity_starts_and_stops_the_timers},
