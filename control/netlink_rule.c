@@ -1,15 +1,22 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //
 // Policy rules as a forwarded packet meets them: it has mark 0, no outgoing device and no socket. What a
-// rule asks beyond that is decided here, so that the data plane matches prefixes, device, protocol and TOS.
+// rule asks beyond that is decided here, so that the data plane matches prefixes, device, protocol, ports
+// and TOS.
 #include "dp.h"
 #include "netlink_parts.h"
 
+#include <arpa/inet.h>
 #include <linux/fib_rules.h>
 #include <linux/rtnetlink.h>
 #include <string.h>
 
 #define RULES_MAX 1024
+
+// Attributes that Linux has beyond Debian 12's headers, of which it tells a mask with each single port.
+#define FRA_SPORT_MASK_6_15 28
+#define FRA_DPORT_MASK_6_15 29
+#define ATTRS_MAX           FRA_DPORT_MASK_6_15
 
 struct reading {
 	struct netlink *nl;
@@ -21,6 +28,12 @@ enum answer {
 	ANSWER_NO,      // no forwarded packet has what the rule asks
 	ANSWER_UNKNOWN, // forwarded packets may have it, and the data plane does not look
 };
+
+static bool exact_port(const struct nlattr *mask)
+{
+	return !mask || (mnl_attr_get_payload_len(mask) >= sizeof(uint16_t) &&
+				mnl_attr_get_u16(mask) == UINT16_MAX);
+}
 
 static enum answer asks(const struct nlattr *const *tb)
 {
@@ -39,8 +52,12 @@ static enum answer asks(const struct nlattr *const *tb)
 		if (uids->start > 0)
 			return ANSWER_NO;
 	}
-	if (tb[FRA_SPORT_RANGE] || tb[FRA_DPORT_RANGE] || tb[FRA_GOTO])
+	if (tb[FRA_GOTO] || !exact_port(tb[FRA_SPORT_MASK_6_15]) ||
+		!exact_port(tb[FRA_DPORT_MASK_6_15]))
 		return ANSWER_UNKNOWN;
+	for (int i = FRA_MAX + 1; i < FRA_SPORT_MASK_6_15; i++)
+		if (tb[i])
+			return ANSWER_UNKNOWN;
 	if (rtnl_u32(tb[FRA_SUPPRESS_IFGROUP], UINT32_MAX) != UINT32_MAX)
 		return ANSWER_UNKNOWN;
 	return ANSWER_ASK;
@@ -68,6 +85,17 @@ static void prefix_set(struct st_prefix *p, const struct nlattr *a, uint8_t fami
 	p->plen = (uint8_t)(plen + (family == AF_INET ? 96 : 0));
 }
 
+static void range_set(uint16_t *lo_be, uint16_t *hi_be, const struct nlattr *a)
+{
+	const struct fib_rule_port_range *range;
+
+	if (!a || mnl_attr_get_payload_len(a) < sizeof(*range))
+		return;
+	range = mnl_attr_get_payload(a);
+	*lo_be = htons(range->start);
+	*hi_be = htons(range->end);
+}
+
 // Fills the selectors. ANSWER_NO: not on a device of ours.
 static enum answer select_by(struct netlink *nl, struct st_rule *rule, const struct fib_rule_hdr *h,
 	const struct nlattr *const *tb)
@@ -77,6 +105,8 @@ static enum answer select_by(struct netlink *nl, struct st_rule *rule, const str
 	rule->tos = h->tos;
 	if (tb[FRA_IP_PROTO])
 		rule->ip_proto = mnl_attr_get_u8(tb[FRA_IP_PROTO]);
+	range_set(&rule->sport_lo_be, &rule->sport_hi_be, tb[FRA_SPORT_RANGE]);
+	range_set(&rule->dport_lo_be, &rule->dport_hi_be, tb[FRA_DPORT_RANGE]);
 	if (!tb[FRA_IIFNAME])
 		return ANSWER_ASK;
 	rule->iif =
@@ -98,13 +128,13 @@ static uint16_t seq_next(const GArray *rules, uint32_t priority, uint16_t family
 static void each_rule(const struct nlmsghdr *nlh, void *arg)
 {
 	const struct fib_rule_hdr *h = mnl_nlmsg_get_payload(nlh);
-	const struct nlattr *tb[FRA_MAX + 1];
+	const struct nlattr *tb[ATTRS_MAX + 1];
 	struct reading *r = arg;
 	enum answer answer, on_device;
 	struct st_rule rule;
 	bool known, invert;
 
-	known = rtnl_attrs(nlh, sizeof(*h), tb, FRA_MAX);
+	known = rtnl_attrs(nlh, sizeof(*h), tb, ATTRS_MAX);
 	if ((h->family != AF_INET && h->family != AF_INET6) || r->rules->len == RULES_MAX)
 		return;
 	memset(&rule, 0, sizeof(rule));
@@ -118,8 +148,7 @@ static void each_rule(const struct nlmsghdr *nlh, void *arg)
 	answer = known ? asks(tb) : ANSWER_UNKNOWN;
 	on_device = select_by(r->nl, &rule, h, tb);
 	if (answer == ANSWER_UNKNOWN) {
-		g_warning("rule: matches ports or what strait does not know, forwarded packets "
-			  "ignore it "
+		g_warning("rule: matches what strait does not know, forwarded packets ignore it "
 			  "priority=%u family=%s",
 			rule.key.priority, h->family == AF_INET ? "inet" : "inet6");
 		rule.action = ST_RULE_NEVER;
@@ -128,6 +157,7 @@ static void each_rule(const struct nlmsghdr *nlh, void *arg)
 		memset(&rule.src, 0, sizeof(rule.src));
 		memset(&rule.dst, 0, sizeof(rule.dst));
 		rule.iif = rule.tos = rule.ip_proto = 0;
+		rule.sport_lo_be = rule.sport_hi_be = rule.dport_lo_be = rule.dport_hi_be = 0;
 		if (!invert)
 			rule.action = ST_RULE_NEVER;
 	} else if (invert) {

@@ -25,6 +25,7 @@ enum scope {
 // The result of the packet before. Valid within one run, in which the tables are the same.
 struct last {
 	bool valid;
+	bool wants_ports[2]; // by family
 	struct route_flow flow;
 	struct route_result result;
 };
@@ -65,22 +66,77 @@ static enum scope scope_ipv6(const struct rte_ipv6_hdr *h)
 static bool same_flow(const struct route_flow *a, const struct route_flow *b)
 {
 	return addr_equal(&a->dst, &b->dst) && addr_equal(&a->src, &b->src) && a->iif == b->iif &&
-	       a->ip_proto == b->ip_proto && a->tos == b->tos && a->ipv6 == b->ipv6;
+	       a->ip_proto == b->ip_proto && a->tos == b->tos && a->ipv6 == b->ipv6 &&
+	       a->has_ports == b->has_ports && a->sport_be == b->sport_be &&
+	       a->dport_be == b->dport_be;
 }
 
-static void make_flow(struct rte_mbuf *m, const struct packet *p, struct route_flow *f)
+static bool protocol_has_ports(uint8_t proto)
+{
+	return proto == IPPROTO_UDP || proto == IPPROTO_TCP || proto == IPPROTO_SCTP ||
+	       proto == IPPROTO_DCCP;
+}
+
+static void take_ports(struct rte_mbuf *m, uint32_t off, struct route_flow *f)
+{
+	uint16_t buf[2];
+	const void *at;
+
+	if (!protocol_has_ports(f->ip_proto) || m->pkt_len < off + sizeof(buf))
+		return;
+	at = rte_pktmbuf_read(m, off, sizeof(buf), buf);
+	memcpy(&f->sport_be, at, 2);
+	memcpy(&f->dport_be, (const uint8_t *)at + 2, 2);
+	f->has_ports = true;
+}
+
+// Protocol and ports of a packet whose IPv6 header is followed by a fragment header.
+static void take_fragment(struct rte_mbuf *m, uint32_t off, bool ports, struct route_flow *f)
+{
+	struct header_ipv6_frag fh;
+
+	memcpy(&fh, rte_pktmbuf_mtod_offset(m, const void *, off), sizeof(fh));
+	f->ip_proto = fh.next;
+	if (ports && (fh.offset & RTE_BE16(0xfff8)) == 0)
+		take_ports(m, off + (uint32_t)sizeof(fh), f);
+}
+
+static void flow_ipv6(struct rte_mbuf *m, const struct packet *p, bool ports, struct route_flow *f)
+{
+	const struct rte_ipv6_hdr *h = packet_ipv6(m);
+	uint32_t off = p->l3_off + (uint32_t)sizeof(*h);
+
+	f->ip_proto = h->proto;
+	f->tos = ipv6_traffic_class(h);
+	if (unlikely(h->proto == IPPROTO_FRAGMENT))
+		take_fragment(m, off, ports, f);
+	else if (unlikely(ports))
+		take_ports(m, off, f);
+}
+
+static void flow_ipv4(struct rte_mbuf *m, const struct packet *p, bool ports, struct route_flow *f)
+{
+	const struct rte_ipv4_hdr *h = packet_ipv4(m);
+
+	f->ip_proto = h->next_proto_id;
+	f->tos = h->type_of_service;
+	if (unlikely(ports) && (h->fragment_offset & RTE_BE16(RTE_IPV4_HDR_OFFSET_MASK)) == 0)
+		take_ports(m, p->l3_off + (h->version_ihl & 0xfU) * 4, f);
+}
+
+static void make_flow(
+	struct rte_mbuf *m, const struct packet *p, const bool *wants_ports, struct route_flow *f)
 {
 	packet_addrs(m, &f->src, &f->dst);
+	f->has_ports = false;
+	f->sport_be = f->dport_be = 0;
 	f->ipv6 = packet_is_ipv6(p);
 	// What the box made itself did not come in anywhere.
 	f->iif = p->flags & PACKET_F_OURS ? 0 : p->iif;
-	if (f->ipv6) {
-		f->ip_proto = packet_ipv6(m)->proto;
-		f->tos = ipv6_traffic_class(packet_ipv6(m));
-	} else {
-		f->ip_proto = packet_ipv4(m)->next_proto_id;
-		f->tos = packet_ipv4(m)->type_of_service;
-	}
+	if (f->ipv6)
+		flow_ipv6(m, p, wants_ports[1], f);
+	else
+		flow_ipv4(m, p, wants_ports[0], f);
 	f->tos &= (uint8_t)~3;
 }
 
@@ -90,7 +146,7 @@ static const struct route_result *look_up(
 {
 	struct route_flow f;
 
-	make_flow(m, p, &f);
+	make_flow(m, p, last->wants_ports, &f);
 	if (last->valid && same_flow(&f, &last->flow))
 		return &last->result;
 	f.hash = rte_hash_crc(&f.src, 32, f.ip_proto);
@@ -232,7 +288,8 @@ static void act(struct lcore *lc, struct rte_mbuf *m, const struct route_result 
 
 void route_run(struct lcore *lc, struct vec *in)
 {
-	struct last last = {.valid = false};
+	struct last last = {
+		.valid = false, .wants_ports = {route_wants_ports(false), route_wants_ports(true)}};
 
 	for (uint32_t i = 0; i < in->n; i++) {
 		struct rte_mbuf *m = in->m[i];

@@ -8,6 +8,8 @@
 #include "../reclaim.h"
 #include "lpm.h"
 
+#include <rte_byteorder.h>
+
 #include <errno.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -44,7 +46,9 @@ struct rule {
 	uint8_t action;
 	uint8_t ip_proto;
 	uint8_t tos;
-	bool any; // no selector at all
+	bool ports;                                      // looks at ports ...
+	uint16_t sport_lo, sport_hi, dport_lo, dport_hi; // ... inclusive; 0..65535: any
+	bool any;                                        // no selector at all
 	bool invert;
 	uint32_t table;         // main only
 	struct st_rule_key key; // main only
@@ -52,6 +56,7 @@ struct rule {
 
 struct rules {
 	uint32_t n;
+	bool ports; // one of them looks at ports
 	struct rule r[];
 };
 
@@ -243,6 +248,11 @@ static struct st_addr mask_addr(unsigned int plen)
 	return m;
 }
 
+static bool range_ok(uint16_t lo_be, uint16_t hi_be)
+{
+	return rte_be_to_cpu_16(lo_be) <= rte_be_to_cpu_16(hi_be);
+}
+
 static int rule_check(const struct st_rule *r)
 {
 	if (r->key.family != AF_INET && r->key.family != AF_INET6)
@@ -255,9 +265,16 @@ static int rule_check(const struct st_rule *r)
 		return -EINVAL;
 	if ((r->flags & ~(uint32_t)ST_RULE_F_INVERT) != 0)
 		return -EINVAL;
-	if ((r->sport_lo_be | r->sport_hi_be | r->dport_lo_be | r->dport_hi_be) != 0)
-		return -ENOTSUP;
+	if (!range_ok(r->sport_lo_be, r->sport_hi_be) || !range_ok(r->dport_lo_be, r->dport_hi_be))
+		return -EINVAL;
 	return 0;
+}
+
+// 0..0 is any port.
+static void range_fill(uint16_t lo_be, uint16_t hi_be, uint16_t *ret_lo, uint16_t *ret_hi)
+{
+	*ret_lo = rte_be_to_cpu_16(lo_be);
+	*ret_hi = hi_be == 0 ? UINT16_MAX : rte_be_to_cpu_16(hi_be);
 }
 
 static int rule_fill(struct rule *rule, const struct st_rule *r)
@@ -282,8 +299,11 @@ static int rule_fill(struct rule *rule, const struct st_rule *r)
 		.table = r->table,
 		.key = r->key,
 	};
+	rule->ports = r->sport_hi_be != 0 || r->dport_hi_be != 0;
+	range_fill(r->sport_lo_be, r->sport_hi_be, &rule->sport_lo, &rule->sport_hi);
+	range_fill(r->dport_lo_be, r->dport_hi_be, &rule->dport_lo, &rule->dport_hi);
 	rule->any = r->src.plen == 0 && r->dst.plen == 0 && r->iif == 0 && r->ip_proto == 0 &&
-		    r->tos == 0 && !rule->invert;
+		    r->tos == 0 && !rule->ports && !rule->invert;
 	return 0;
 }
 
@@ -314,6 +334,9 @@ static int rules_swap(const struct st_rule_key *key, const struct rule *add)
 	if (add != NULL)
 		now->r[n++] = *add;
 	now->n = n;
+	now->ports = false;
+	for (uint32_t i = 0; i < n; i++)
+		now->ports = now->ports || now->r[i].ports;
 	atomic_store_explicit(at, now, memory_order_release);
 	reclaim_later(free, old);
 	return 0;
@@ -364,12 +387,26 @@ static inline bool addr_in(
 	return (((x[0] ^ n[0]) & m[0]) | ((x[1] ^ n[1]) & m[1])) == 0;
 }
 
+static bool ports_match(const struct rule *r, const struct route_flow *f)
+{
+	uint16_t sport = rte_be_to_cpu_16(f->sport_be), dport = rte_be_to_cpu_16(f->dport_be);
+
+	return f->has_ports && sport >= r->sport_lo && sport <= r->sport_hi &&
+	       dport >= r->dport_lo && dport <= r->dport_hi;
+}
+
+bool route_wants_ports(bool ipv6)
+{
+	return atomic_load_explicit(&rt.rules[ipv6], memory_order_acquire)->ports;
+}
+
 static bool rule_matches(const struct rule *r, const struct route_flow *f)
 {
 	bool match = addr_in(&f->src, &r->src, &r->src_mask) &&
 		     addr_in(&f->dst, &r->dst, &r->dst_mask) && (r->iif == 0 || r->iif == f->iif) &&
 		     (r->ip_proto == 0 || r->ip_proto == f->ip_proto) &&
-		     (r->tos == 0 || ((r->tos ^ f->tos) & DSCP_MASK) == 0);
+		     (r->tos == 0 || ((r->tos ^ f->tos) & DSCP_MASK) == 0) &&
+		     (!r->ports || ports_match(r, f));
 
 	return match != r->invert;
 }

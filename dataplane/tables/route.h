@@ -25,6 +25,8 @@ struct route_flow {
 	uint8_t ip_proto;
 	uint8_t tos;
 	bool ipv6;
+	bool has_ports; // UDP, TCP, SCTP, DCCP, and not a later fragment
+	uint16_t sport_be, dport_be;
 };
 
 // Grows behind each change of rules, routes or interfaces: what was looked up before may not hold any more.
@@ -32,6 +34,7 @@ extern _Atomic uint32_t route_generation; // main: wo, lcore: ro (acquire)
 void route_changed(void);                 // main
 
 void route_lookup(const struct route_flow *flow, struct route_result *ret); // lcore
+bool route_wants_ports(bool ipv6); // lcore: whether a rule looks at ports; else a flow needs none
 
 int route_set(const void *body, const void *old);
 void route_del(const void *body);

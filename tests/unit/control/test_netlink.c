@@ -472,7 +472,9 @@ static void rules_are_seen_with_the_eyes_of_a_forwarded_packet(void)
 	r = rule(106, AF_INET);
 	CU_ASSERT_TRUE(
 		r->action == ST_RULE_PROHIBIT && r->iif == LAN && r->flags == ST_RULE_F_INVERT);
-	CU_ASSERT_EQUAL(rule(107, AF_INET)->action, ST_RULE_NEVER);
+	r = rule(107, AF_INET);
+	CU_ASSERT_TRUE(r->action == ST_RULE_TABLE && r->dport_lo_be == htons(53) &&
+		       r->dport_hi_be == htons(53) && r->sport_hi_be == 0);
 	CU_ASSERT_EQUAL(rule(108, AF_INET)->action, ST_RULE_NEVER);
 	CU_ASSERT_EQUAL(rule(109, AF_INET)->action, ST_RULE_BLACKHOLE);
 	r = rule(110, AF_INET6);

@@ -131,6 +131,60 @@ static void selectors_and_inversion_choose_the_rule(void)
 	end();
 }
 
+static uint32_t by_ports(bool has_ports, uint16_t sport, uint16_t dport)
+{
+	struct route_flow f = {.src = env_addr("10.1.0.1"),
+		.dst = env_addr("8.8.8.8"),
+		.ip_proto = 17,
+		.has_ports = has_ports,
+		.sport_be = htons(sport),
+		.dport_be = htons(dport)};
+	struct route_result r;
+
+	route_lookup(&f, &r);
+	return r.if_id;
+}
+
+static void ports_choose_the_rule(void)
+{
+	struct st_rule ports = rule_of(10, 1), rest = rule_of(20, 2);
+	struct st_route a = route_to(1, "0.0.0.0", 0, 1), b = route_to(2, "0.0.0.0", 0, 2);
+
+	begin();
+	CU_ASSERT_EQUAL(rule_set(&rest, NULL), 0);
+	CU_ASSERT_FALSE(route_wants_ports(false));
+	ports.dport_lo_be = htons(1000);
+	ports.dport_hi_be = htons(2000);
+	CU_ASSERT_EQUAL(rule_set(&ports, NULL), 0);
+	CU_ASSERT_TRUE(route_wants_ports(false));
+	CU_ASSERT_FALSE(route_wants_ports(true));
+	CU_ASSERT_EQUAL(route_set(&a, NULL), 0);
+	CU_ASSERT_EQUAL(route_set(&b, NULL), 0);
+	CU_ASSERT_EQUAL(by_ports(true, 5, 1000), 1);
+	CU_ASSERT_EQUAL(by_ports(true, 5, 2000), 1);
+	CU_ASSERT_EQUAL(by_ports(true, 5, 999), 2);
+	CU_ASSERT_EQUAL(by_ports(true, 5, 2001), 2);
+	CU_ASSERT_EQUAL(by_ports(true, 1500, 5), 2);
+	CU_ASSERT_EQUAL(by_ports(false, 0, 0), 2); // a later fragment
+	ports.sport_lo_be = ports.sport_hi_be = htons(7);
+	CU_ASSERT_EQUAL(rule_set(&ports, &ports), 0);
+	CU_ASSERT_EQUAL(by_ports(true, 5, 1000), 2);
+	CU_ASSERT_EQUAL(by_ports(true, 7, 1000), 1);
+	ports.flags = ST_RULE_F_INVERT;
+	CU_ASSERT_EQUAL(rule_set(&ports, &ports), 0);
+	CU_ASSERT_EQUAL(by_ports(true, 7, 1000), 2);
+	CU_ASSERT_EQUAL(by_ports(true, 8, 1000), 1);
+	CU_ASSERT_EQUAL(by_ports(false, 0, 0), 1);
+	ports.sport_lo_be = htons(8);
+	CU_ASSERT_EQUAL(rule_set(&ports, &ports), -EINVAL); // 8..7
+	rule_del(&ports);
+	CU_ASSERT_FALSE(route_wants_ports(false));
+	rule_del(&rest);
+	drop(&a);
+	drop(&b);
+	end();
+}
+
 // As wg-quick has it: "table main suppress_prefixlength 0" before the tunnel's table.
 static void suppression_ignores_short_prefixes(void)
 {
@@ -285,6 +339,7 @@ int main(void)
 		{"rules are tried in the order of their priority",
 			rules_are_tried_in_the_order_of_their_priority},
 		{"selectors and inversion choose the rule", selectors_and_inversion_choose_the_rule},
+		{"ports choose the rule", ports_choose_the_rule},
 		{"suppression ignores short prefixes", suppression_ignores_short_prefixes},
 		{"each action has its result", each_action_has_its_result},
 		{"equal-cost next hops share by weight", equal_cost_next_hops_share_by_weight},
