@@ -82,7 +82,7 @@ static bool activity_fill(struct peer *peer, uint64_t now, struct st_activity *r
 		.data_received_age_ms = age_ms(now, sum.data_received),
 		.any_received_age_ms = age_ms(now, sum.any_received),
 		.any_sent_age_ms = age_ms(now, sum.any_sent),
-		.selected_received_age_ms = UINT32_MAX, // not told yet
+		.selected_received_age_ms = age_ms(now, endpoint_selected_stamp(peer)),
 	};
 	return flags != 0;
 }

@@ -28,29 +28,34 @@ struct packet_trace;
 #define PACKET_F_REASSEMBLED 0x0200 // came in fragments: punt cuts it again
 #define PACKET_F_TO_HOST     0x0400 // out_port is a host device
 #define PACKET_F_RELAYED     0x0800 // has been through turn_to_peer: from a relayed address of ours
+#define PACKET_F_VIA_TURN    0x1000 // WireGuard data that a TURN server relayed: via_* say from whom
 
 struct packet {
 	uint16_t flags;
-	uint16_t iif;                    // if_id it entered on; the WGIF after decryption
-	uint16_t oif;                    // if_id it leaves on
-	uint16_t l3_off;                 // from data_off to the IP header under consideration
-	uint16_t l4_off;                 // likewise to the UDP header, 0 = none
-	uint8_t target;                  // enum st_stage, for packets in a handoff ring
-	uint8_t drop;                    // enum st_drop, set with stage_drop
-	uint8_t passes;                  // through this box, for tunnels in tunnels; capped
-	uint8_t ecn;                     // outer ECN bits on the way in, inner on the way out
-	uint16_t from;                   // lcore that handed it off
-	uint32_t hash;                   // flow hash, 0 = not computed
-	uint16_t mtu;                    // l2out: largest IP packet for this way out
-	uint16_t out_port;               // tx: DPDK port
-	uint64_t counter;                // WireGuard nonce
-	struct keypair *keypair;         // classify .. wg_accept
-	struct peer *peer;               // wg_encrypt, staging
+	uint16_t iif;            // if_id it entered on; the WGIF after decryption
+	uint16_t oif;            // if_id it leaves on
+	uint16_t l3_off;         // from data_off to the IP header under consideration
+	uint16_t l4_off;         // likewise to the UDP header, 0 = none
+	uint16_t wg_off;         // likewise to WireGuard's data message, classify .. wg_accept
+	uint8_t target;          // enum st_stage, for packets in a handoff ring
+	uint8_t drop;            // enum st_drop, set with stage_drop
+	uint8_t passes;          // through this box, for tunnels in tunnels; capped
+	uint8_t ecn;             // outer ECN bits on the way in, inner on the way out
+	uint16_t from;           // lcore that handed it off
+	uint32_t hash;           // flow hash, 0 = not computed
+	uint16_t mtu;            // l2out: largest IP packet for this way out
+	uint16_t out_port;       // tx: DPDK port
+	uint64_t counter;        // WireGuard nonce
+	struct keypair *keypair; // classify .. wg_accept
+	struct peer *peer;       // wg_encrypt, staging
 	const struct endpoint *endpoint; // wg_encrypt .. l2out
 	struct st_addr nexthop;          // route .. l2out; for l2out's neighbour look-up
 	struct rte_mbuf *next;           // in a staging or neighbour queue
 	uint64_t stamp;                  // TSC of arrival, or of entering a queue
 	struct packet_trace *trace;      // with PACKET_F_TRACED
+	struct st_addr via_peer;         // with PACKET_F_VIA_TURN: the peer, if via_channel is 0
+	uint16_t via_peer_port_be;
+	uint16_t via_channel; // ... or the channel the data came by
 };
 
 #define PACKET_PRIV_SIZE 128

@@ -58,7 +58,7 @@ static uint32_t age_ms(uint64_t now, uint64_t stamp)
 
 static uint16_t peer_item(uint32_t *cursor, struct st_stat_peer *ret)
 {
-	const struct peer *peer = peer_next(cursor);
+	struct peer *peer = peer_next(cursor);
 	struct peer_counts sum;
 	uint64_t now = rte_rdtsc();
 
@@ -67,8 +67,7 @@ static uint16_t peer_item(uint32_t *cursor, struct st_stat_peer *ret)
 	peer_counts_sum(peer, &sum);
 	*ret = (struct st_stat_peer){
 		.peer_id = peer->id,
-		.owner_lcore = atomic_load_explicit(
-			&((struct peer *)(uintptr_t)peer)->owner, memory_order_acquire),
+		.owner_lcore = atomic_load_explicit(&peer->owner, memory_order_acquire),
 		.rx_bytes = sum.rx_bytes,
 		.tx_bytes = sum.tx_bytes,
 		.rx_packets = sum.rx_packets,
@@ -77,7 +76,7 @@ static uint16_t peer_item(uint32_t *cursor, struct st_stat_peer *ret)
 		.any_sent_age_ms = age_ms(now, sum.any_sent),
 		.data_received_age_ms = age_ms(now, sum.data_received),
 		.data_sent_age_ms = age_ms(now, sum.data_sent),
-		.selected_received_age_ms = UINT32_MAX, // not told yet
+		.selected_received_age_ms = age_ms(now, endpoint_selected_stamp(peer)),
 		.staged = __atomic_load_n(&peer->staged, __ATOMIC_RELAXED),
 	};
 	return sizeof(*ret);

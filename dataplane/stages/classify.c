@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //
 // Finds among the IP packets those for an (address, port) of the port map: WireGuard data, which begins
-// with the LE32 4 (all else on its port goes up to straitd's socket), and what clients and peers send to
-// the TURN server. The rest goes to route.
+// with the LE32 4 or stands in what a TURN server relayed to a client port of ours (all else on such a port
+// goes up to straitd's socket), and what clients and peers send to the TURN server. The rest goes to route.
 #include "../stage.h"
 #include "../tables/iface.h"
 #include "../tables/peer.h"
 #include "../tables/portmap.h"
 #include "header.h"
+#include "turn_client.h"
 
 #include <rte_prefetch.h>
 #include <rte_udp.h>
@@ -41,8 +42,7 @@ static const struct rte_udp_hdr *udp_of(struct rte_mbuf *m)
 
 static const struct message_data *data_of(struct rte_mbuf *m)
 {
-	return rte_pktmbuf_mtod_offset(
-		m, const struct message_data *, packet_of(m)->l4_off + sizeof(struct rte_udp_hdr));
+	return rte_pktmbuf_mtod_offset(m, const struct message_data *, packet_of(m)->wg_off);
 }
 
 // Sets l4_off when the packet is UDP with a whole header.
@@ -87,7 +87,7 @@ static uint8_t port_owner(struct last *last, struct rte_mbuf *m, const struct pa
 	return last->owner;
 }
 
-static bool is_data(struct rte_mbuf *m, const struct packet *p, uint32_t len)
+static bool is_data(struct rte_mbuf *m, uint32_t off, uint32_t len)
 {
 	static const uint8_t type[4] = {MESSAGE_DATA};
 	uint8_t buf[4];
@@ -95,29 +95,19 @@ static bool is_data(struct rte_mbuf *m, const struct packet *p, uint32_t len)
 
 	if (len < sizeof(type))
 		return false;
-	at = rte_pktmbuf_read(m, p->l4_off + sizeof(struct rte_udp_hdr), sizeof(type), buf);
+	at = rte_pktmbuf_read(m, off, sizeof(type), buf);
 	return at != NULL && memcmp(at, type, sizeof(type)) == 0;
 }
 
-// A datagram to a port that carries WireGuard.
-static void take_wireguard(struct lcore *lc, struct batch *b, struct rte_mbuf *m)
+// The data message of len bytes at off, in a datagram whose checksum is to be checked first.
+static void take_data(
+	struct lcore *lc, struct batch *b, struct rte_mbuf *m, uint32_t off, uint32_t len)
 {
 	struct packet *p = packet_of(m);
-	uint32_t udp_len = rte_be_to_cpu_16(udp_of(m)->dgram_len);
-	uint32_t head =
-		p->l4_off + (uint32_t)(sizeof(struct rte_udp_hdr) + sizeof(struct message_data));
 	const struct message_data *d;
 	uint32_t index;
 
-	if (unlikely(udp_len < sizeof(struct rte_udp_hdr) || udp_len > m->pkt_len - p->l4_off)) {
-		stage_drop(lc, m, ST_DROP_udp_bad_length);
-		return;
-	}
-	if (!is_data(m, p, udp_len - (uint32_t)sizeof(struct rte_udp_hdr))) {
-		stage_push(lc, ST_STAGE_punt, m);
-		return;
-	}
-	if (unlikely(udp_len < sizeof(struct rte_udp_hdr) + MESSAGE_DATA_MIN || !mbuf_pull(m, head))) {
+	if (unlikely(len < MESSAGE_DATA_MIN || !mbuf_pull(m, off + sizeof(struct message_data)))) {
 		stage_drop(lc, m, ST_DROP_wg_malformed);
 		return;
 	}
@@ -125,8 +115,9 @@ static void take_wireguard(struct lcore *lc, struct batch *b, struct rte_mbuf *m
 		stage_drop(lc, m, ST_DROP_udp_bad_checksum);
 		return;
 	}
-	if (unlikely(m->pkt_len > p->l4_off + udp_len))
-		mbuf_trim_to(m, p->l4_off + udp_len);
+	if (unlikely(m->pkt_len > off + len))
+		mbuf_trim_to(m, off + len);
+	p->wg_off = (uint16_t)off;
 	p->ecn = packet_ecn(m);
 	d = data_of(m);
 	memcpy(&index, d->receiver, 4); // little endian, as this machine
@@ -136,6 +127,51 @@ static void take_wireguard(struct lcore *lc, struct batch *b, struct rte_mbuf *m
 	b->session[b->n] = (uint8_t)(b->sessions - 1);
 	b->m[b->n++] = m;
 }
+
+// A datagram to a port that carries WireGuard.
+static void take_wireguard(
+	struct lcore *lc, struct batch *b, struct rte_mbuf *m, uint32_t off, uint32_t len)
+{
+	if (is_data(m, off, len))
+		take_data(lc, b, m, off, len);
+	else
+		stage_push(lc, ST_STAGE_punt, m);
+}
+
+// A datagram to a port from which straitd talks to a TURN server.
+static void take_relayed(
+	struct lcore *lc, struct batch *b, struct rte_mbuf *m, uint32_t off, uint32_t len)
+{
+	struct packet *p = packet_of(m);
+	struct turn_payload t;
+
+	if (!turn_client_parse(m, off, len, &t) || !is_data(m, t.off, t.len)) {
+		stage_push(lc, ST_STAGE_punt, m);
+		return;
+	}
+	p->flags |= PACKET_F_VIA_TURN;
+	p->via_channel = t.channel;
+	p->via_peer = t.peer;
+	p->via_peer_port_be = t.peer_port_be;
+	take_data(lc, b, m, t.off, t.len);
+}
+
+static void take_datagram(struct lcore *lc, struct batch *b, struct rte_mbuf *m, uint8_t owner)
+{
+	uint32_t off = packet_of(m)->l4_off + (uint32_t)sizeof(struct rte_udp_hdr);
+	uint32_t udp_len = rte_be_to_cpu_16(udp_of(m)->dgram_len);
+	uint32_t len = udp_len - (uint32_t)sizeof(struct rte_udp_hdr);
+
+	if (unlikely(udp_len < sizeof(struct rte_udp_hdr) || len > m->pkt_len - off)) {
+		stage_drop(lc, m, ST_DROP_udp_bad_length);
+		return;
+	}
+	if (likely(owner == ST_OWNER_WIREGUARD))
+		take_wireguard(lc, b, m, off, len);
+	else
+		take_relayed(lc, b, m, off, len);
+}
+
 _Static_assert(
 	__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "indices and counters are read as they are");
 
@@ -161,12 +197,14 @@ static void take_turn(struct lcore *lc, struct rte_mbuf *m, enum st_stage stage)
 	stage_push(lc, stage, m);
 }
 
-// The keypair must belong to an interface that listens on the port the packet came to.
+// The keypair must belong to an interface that listens on the port the packet came to; a port towards a
+// TURN server is every interface's.
 static void take_keypair(struct lcore *lc, struct rte_mbuf *m, struct keypair *kp)
 {
 	const struct iface *wg = kp != NULL ? iface_get(kp->peer->if_id) : NULL;
 
-	if (unlikely(wg == NULL || wg->listen_port_be != udp_of(m)->dst_port)) {
+	if (unlikely(wg == NULL || (wg->listen_port_be != udp_of(m)->dst_port &&
+					   !(packet_of(m)->flags & PACKET_F_VIA_TURN)))) {
 		stage_drop(lc, m, ST_DROP_wg_no_session);
 	} else if (unlikely(kp->expiry <= lc->now)) {
 		stage_drop(lc, m, ST_DROP_wg_expired);
@@ -190,7 +228,8 @@ static void take(struct lcore *lc, struct batch *b, struct rte_mbuf *m, uint8_t 
 {
 	switch (owner) {
 	case ST_OWNER_WIREGUARD:
-		take_wireguard(lc, b, m);
+	case ST_OWNER_TURN_CLIENT:
+		take_datagram(lc, b, m, owner);
 		break;
 	case ST_OWNER_TURN_LISTEN:
 		take_turn(lc, m, ST_STAGE_turn_to_peer);

@@ -20,24 +20,43 @@
 // At most one ENDPOINT_SEEN per peer in 1/20 s, and the same one again after 1 s.
 #define SEEN_PER_SECOND 20
 
-static bool same_tuple_ipv4(
-	const struct endpoint *ep, struct rte_mbuf *m, const struct rte_udp_hdr *udp)
+static bool same_addrs_ipv4(const struct endpoint *ep, struct rte_mbuf *m)
 {
 	const struct rte_ipv4_hdr *h = packet_ipv4(m);
 	const struct rte_ipv4_hdr *o = (const void *)ep->header;
 
-	return !ep->ipv6 && h->src_addr == o->dst_addr && h->dst_addr == o->src_addr &&
-	       udp->src_port == ep->ep.remote_port_be && udp->dst_port == ep->ep.local_port_be;
+	return !ep->ipv6 && h->src_addr == o->dst_addr && h->dst_addr == o->src_addr;
 }
 
-static bool same_tuple_ipv6(
-	const struct endpoint *ep, struct rte_mbuf *m, const struct rte_udp_hdr *udp)
+static bool same_addrs_ipv6(const struct endpoint *ep, struct rte_mbuf *m)
 {
 	const struct rte_ipv6_hdr *h = packet_ipv6(m);
 
 	return ep->ipv6 && memcmp(h->src_addr, ep->ep.remote.b, 16) == 0 &&
-	       memcmp(h->dst_addr, ep->ep.local.b, 16) == 0 &&
-	       udp->src_port == ep->ep.remote_port_be && udp->dst_port == ep->ep.local_port_be;
+	       memcmp(h->dst_addr, ep->ep.local.b, 16) == 0;
+}
+
+// Whether a relayed packet came from the peer of the endpoint.
+static bool same_relay(const struct endpoint *ep, const struct packet *p)
+{
+	if (ep->ep.kind != ST_ENDPOINT_CHANNEL)
+		return false;
+	if (p->via_channel != 0)
+		return p->via_channel == ep->ep.channel;
+	return p->via_peer_port_be == ep->ep.relay_peer_port_be &&
+	       addr_equal(&p->via_peer, &ep->ep.relay_peer);
+}
+
+static bool same_tuple(const struct endpoint *ep, struct rte_mbuf *m, const struct rte_udp_hdr *udp)
+{
+	const struct packet *p = packet_of(m);
+
+	if (udp->src_port != ep->ep.remote_port_be || udp->dst_port != ep->ep.local_port_be ||
+		!(packet_is_ipv6(p) ? same_addrs_ipv6(ep, m) : same_addrs_ipv4(ep, m)))
+		return false;
+	if (unlikely(p->flags & PACKET_F_VIA_TURN))
+		return same_relay(ep, p);
+	return ep->ep.kind != ST_ENDPOINT_CHANNEL;
 }
 
 static void report_tuple(
@@ -67,7 +86,27 @@ static void report_tuple(
 	peer->seen_stamp = lc->now;
 }
 
-// Any authenticated packet shows where the peer is, and to which address of ours it sends.
+static bool is_listened(struct peer *peer, struct rte_mbuf *m, const struct rte_udp_hdr *udp)
+{
+	for (unsigned int i = 0; i < RTE_DIM(peer->listened); i++) {
+		const struct endpoint *ep =
+			atomic_load_explicit(&peer->listened[i], memory_order_acquire);
+
+		if (ep != NULL && same_tuple(ep, m, udp))
+			return true;
+	}
+	return false;
+}
+
+static void note_selected(struct lcore *lc, struct peer *peer, const struct endpoint *ep)
+{
+	atomic_store_explicit(&peer->selected_stamp, lc->now, memory_order_relaxed);
+	if (unlikely(atomic_load_explicit(&peer->selected_tuple, memory_order_relaxed) != ep->tuple))
+		atomic_store_explicit(&peer->selected_tuple, ep->tuple, memory_order_release);
+}
+
+// Any authenticated packet shows where the peer is, and to which address of ours it sends. What came by a
+// TURN server shows where that is, which nobody needs to be told.
 static void note_tuple(struct lcore *lc, struct peer *peer, struct rte_mbuf *m)
 {
 	const struct endpoint *ep = atomic_load_explicit(&peer->endpoint, memory_order_acquire);
@@ -75,10 +114,10 @@ static void note_tuple(struct lcore *lc, struct peer *peer, struct rte_mbuf *m)
 	const struct rte_udp_hdr *udp =
 		rte_pktmbuf_mtod_offset(m, const struct rte_udp_hdr *, p->l4_off);
 
-	if (likely(ep != NULL &&
-		    (packet_is_ipv6(p) ? same_tuple_ipv6(ep, m, udp) : same_tuple_ipv4(ep, m, udp))))
-		return;
-	report_tuple(lc, peer, m, udp);
+	if (likely(ep != NULL && same_tuple(ep, m, udp)))
+		note_selected(lc, peer, ep);
+	else if (!(p->flags & PACKET_F_VIA_TURN) && !is_listened(peer, m, udp))
+		report_tuple(lc, peer, m, udp);
 }
 
 static void confirm(struct lcore *lc, struct peer *peer, const struct keypair *kp)
@@ -177,11 +216,10 @@ static bool source_allowed(struct rte_mbuf *m, const struct iface *wg, const str
 static void strip(struct rte_mbuf *m, struct packet *p)
 {
 	mbuf_trim_to(m, m->pkt_len - AEAD_TAG_LEN);
-	rte_pktmbuf_adj(m,
-		(uint16_t)(p->l4_off + sizeof(struct rte_udp_hdr) + sizeof(struct message_data)));
-	p->l3_off = p->l4_off = 0;
+	rte_pktmbuf_adj(m, (uint16_t)(p->wg_off + sizeof(struct message_data)));
+	p->l3_off = p->l4_off = p->wg_off = 0;
 	p->flags &= ~(PACKET_F_IPV6 | PACKET_F_FRAGMENT | PACKET_F_REASSEMBLED |
-		      PACKET_F_BY_HANDOFF | PACKET_F_AEAD_OK);
+		      PACKET_F_BY_HANDOFF | PACKET_F_AEAD_OK | PACKET_F_VIA_TURN);
 	m->ol_flags = 0;
 	m->packet_type = 0;
 }
@@ -235,7 +273,7 @@ static void accept_packet(struct lcore *lc, struct peer *peer, struct rte_mbuf *
 	struct packet *p = packet_of(m);
 	struct keypair *kp = p->keypair;
 	struct peer_counts *c = &peer->counts[lc->id];
-	uint32_t len = m->pkt_len - p->l4_off - (uint32_t)sizeof(struct rte_udp_hdr);
+	uint32_t len = m->pkt_len - p->wg_off;
 
 	if (unlikely(!slots_hold(peer, kp))) { // displaced a moment ago
 		stage_drop(lc, m, ST_DROP_wg_no_session);

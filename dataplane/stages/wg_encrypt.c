@@ -16,6 +16,8 @@
 #include "mss.h"
 #include "slots.h"
 #include "staging.h"
+#include "turn.h"
+#include "turn_client.h"
 #include "wg.h"
 
 #include <rte_ethdev.h>
@@ -123,6 +125,27 @@ static void write_ipv6(struct rte_ipv6_hdr *h, uint8_t ecn, uint16_t len)
 	h->payload_len = rte_cpu_to_be_16((uint16_t)(len - sizeof(*h)));
 }
 
+// Of a DATA attribute's value of so many bytes. ChannelData over UDP has none (RFC 8656 section 12.5).
+static uint32_t turn_padding(const struct endpoint *ep, uint32_t len)
+{
+	return ep->turn_len > TURN_CHANNEL_HEADER ? -len & 3 : 0;
+}
+
+static void write_turn(uint8_t *at, const struct endpoint *ep, uint16_t len, uint16_t padding)
+{
+	uint16_t len_be = rte_cpu_to_be_16(len);
+
+	memcpy(at, ep->turn, ep->turn_len);
+	if (ep->turn_len > TURN_CHANNEL_HEADER) {
+		uint16_t all_be =
+			rte_cpu_to_be_16((uint16_t)(ep->turn_len - STUN_HEADER_LEN + len + padding));
+
+		memcpy(at + 2, &all_be, sizeof(all_be));
+	}
+	// Last of either header.
+	memcpy(at + ep->turn_len - sizeof(len_be), &len_be, sizeof(len_be));
+}
+
 // Outer headers and the data header in front of the padded plaintext. NULL when there is no mbuf.
 static struct rte_mbuf *encapsulate(struct lcore *lc, struct rte_mbuf *m)
 {
@@ -130,6 +153,9 @@ static struct rte_mbuf *encapsulate(struct lcore *lc, struct rte_mbuf *m)
 	const struct endpoint *ep = p->endpoint;
 	const struct keypair *kp = p->keypair;
 	uint16_t head = (uint16_t)(ep->header_len + sizeof(struct message_data));
+	uint16_t len = (uint16_t)(m->pkt_len + sizeof(struct message_data)); // of WireGuard's message
+	uint16_t padding = (uint16_t)turn_padding(ep, len);
+	uint16_t all = (uint16_t)(ep->header_len + len + padding);
 	uint8_t *at = mbuf_push(lc->pool, &m, head);
 	struct message_data *d;
 	struct rte_udp_hdr *udp;
@@ -138,13 +164,15 @@ static struct rte_mbuf *encapsulate(struct lcore *lc, struct rte_mbuf *m)
 		return NULL;
 	if (ep->ipv6) {
 		memcpy(at, ep->header, 48);
-		write_ipv6((void *)at, p->ecn, (uint16_t)m->pkt_len);
+		write_ipv6((void *)at, p->ecn, all);
 	} else {
 		memcpy(at, ep->header, 28);
-		write_ipv4(lc, (void *)at, ep, p->ecn, (uint16_t)m->pkt_len);
+		write_ipv4(lc, (void *)at, ep, p->ecn, all);
 	}
-	udp = (void *)(at + ep->header_len - sizeof(*udp));
-	udp->dgram_len = rte_cpu_to_be_16((uint16_t)(m->pkt_len - ep->header_len + sizeof(*udp)));
+	udp = (void *)(at + ep->udp_off);
+	udp->dgram_len = rte_cpu_to_be_16((uint16_t)(all - ep->udp_off));
+	if (unlikely(ep->turn_len != 0))
+		write_turn(at + ep->header_len - ep->turn_len, ep, len, padding);
 	d = (void *)(at + ep->header_len);
 	memcpy(d->type, &(uint32_t){MESSAGE_DATA}, 4);
 	memcpy(d->receiver, &kp->remote_index, 4);
@@ -155,7 +183,7 @@ static struct rte_mbuf *encapsulate(struct lcore *lc, struct rte_mbuf *m)
 // The UDP checksum: by the device if it does and the datagram stays whole, else here.
 static void finish_udp(struct rte_mbuf *m, const struct endpoint *ep, const struct iface *oif)
 {
-	uint32_t udp_off = (uint32_t)(ep->header_len - sizeof(struct rte_udp_hdr));
+	uint32_t udp_off = ep->udp_off, off = udp_off + (uint32_t)sizeof(struct rte_udp_hdr);
 	struct rte_udp_hdr *udp = rte_pktmbuf_mtod_offset(m, struct rte_udp_hdr *, udp_off);
 	uint64_t sum = (uint64_t)ep->udp_csum_base + udp->dgram_len;
 	uint16_t csum;
@@ -173,7 +201,7 @@ static void finish_udp(struct rte_mbuf *m, const struct endpoint *ep, const stru
 		return;
 	}
 	sum += udp->dgram_len;
-	sum = sum_mbuf(sum, m, ep->header_len, m->pkt_len - ep->header_len);
+	sum = sum_mbuf(sum, m, off, m->pkt_len - off);
 	csum = (uint16_t)~sum_fold(sum);
 	udp->dgram_cksum = csum != 0 ? csum : 0xffff;
 }
@@ -215,17 +243,33 @@ static void to_control(struct lcore *lc, struct rte_mbuf *m)
 		to_main(lc, m);
 }
 
+// Behind the tag, because the AEAD ends at the end of the packet.
+static bool pad_turn(struct lcore *lc, struct rte_mbuf *m, uint32_t padding)
+{
+	void *tail = mbuf_append(lc->pool, m, (uint16_t)padding);
+
+	if (unlikely(tail == NULL))
+		return false;
+	memset(tail, 0, padding);
+	return true;
+}
+
 static void send_sealed(struct lcore *lc, struct rte_mbuf *m)
 {
 	struct packet *p = packet_of(m);
 	const struct endpoint *ep = p->endpoint;
 	const struct iface *oif = iface_get((uint16_t)ep->ep.if_id);
+	uint32_t len = m->pkt_len - ep->header_len, padding = turn_padding(ep, len);
 
+	if (unlikely(padding != 0 && !pad_turn(lc, m, padding))) {
+		stage_drop(lc, m, ST_DROP_no_mbuf);
+		return;
+	}
 	finish_udp(m, ep, oif);
-	count_sent(lc, p, m->pkt_len - (uint32_t)ep->header_len);
+	count_sent(lc, p, len);
 	p->flags = (p->flags & PACKET_F_TRACED) | PACKET_F_OURS | (ep->ipv6 ? PACKET_F_IPV6 : 0);
 	p->l3_off = 0;
-	p->l4_off = (uint16_t)(ep->header_len - sizeof(struct rte_udp_hdr));
+	p->l4_off = ep->udp_off;
 	p->oif = (uint16_t)ep->ep.if_id;
 	p->mtu = ep->ep.path_mtu;
 	p->nexthop = ep->ep.nexthop;

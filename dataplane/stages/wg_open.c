@@ -31,8 +31,7 @@ void wg_open_run(struct lcore *lc, struct vec *in)
 	for (uint32_t i = 0; i < in->n; i++) {
 		struct rte_mbuf *m = in->m[i];
 		const struct packet *p = packet_of(m);
-		uint32_t off = p->l4_off +
-			       (uint32_t)(sizeof(struct rte_udp_hdr) + sizeof(struct message_data));
+		uint32_t off = p->wg_off + (uint32_t)sizeof(struct message_data);
 
 		if (unlikely(!crypt_add(s, m, off, p->keypair->recv_key, p->counter))) {
 			stage_drop(lc, m, ST_DROP_wg_malformed);

@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //
-// Endpoints: where a peer's packets go, with the outer header made ready. Replaced whole; main writes.
+// Endpoints: where a peer's packets go and where else they may come from, with the outer header made
+// ready, a TURN header included. Replaced whole; main writes.
 #include "../reclaim.h"
+#include "../stages/turn.h"
+#include "../stages/turn_client.h"
 #include "peer.h"
 
 #include <rte_byteorder.h>
 #include <rte_ip.h>
 #include <rte_udp.h>
+#include <sodium.h>
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -14,6 +18,8 @@
 #include <string.h>
 
 #define OUTER_TTL 64
+
+_Static_assert(ENDPOINT_TURN_MAX >= STUN_HEADER_LEN + 8 + 16 + 4, "a Send indication fits");
 
 static bool is_v4(const struct st_addr *a)
 {
@@ -29,12 +35,23 @@ static bool is_unspecified(const struct st_addr *a)
 	return memcmp(a, &none6, sizeof(*a)) == 0 || memcmp(a, &none4, sizeof(*a)) == 0;
 }
 
+static bool turn_fields_ok(const struct st_endpoint *e)
+{
+	static const struct st_addr none;
+
+	if (e->kind != ST_ENDPOINT_CHANNEL)
+		return e->channel == 0 && e->relay_peer_port_be == 0 &&
+		       memcmp(&e->relay_peer, &none, sizeof(none)) == 0;
+	return !is_unspecified(&e->relay_peer) && e->relay_peer_port_be != 0 &&
+	       (e->channel == 0 || (e->channel >= CHANNEL_MIN && e->channel <= CHANNEL_MAX));
+}
+
 static int endpoint_check(const struct st_endpoint *e)
 {
-	if (e->key.slot != 0 || e->pad != 0 || e->flags != 0 || e->channel != 0 ||
-		e->relay_peer_port_be != 0)
+	if (e->key.slot >= ST_ENDPOINT_SLOTS || e->pad != 0 ||
+		(e->flags & ~(uint32_t)ST_ENDPOINT_F_NOMINATED) != 0)
 		return -EINVAL;
-	if (e->kind != ST_ENDPOINT_DIRECT && e->kind != ST_ENDPOINT_CONTROL)
+	if (e->kind < ST_ENDPOINT_DIRECT || e->kind > ST_ENDPOINT_CHANNEL || !turn_fields_ok(e))
 		return -EINVAL;
 	if (is_v4(&e->local) != is_v4(&e->remote))
 		return -EAFNOSUPPORT;
@@ -42,7 +59,7 @@ static int endpoint_check(const struct st_endpoint *e)
 		return -EINVAL;
 	if (e->local_port_be == 0 || e->remote_port_be == 0)
 		return -EINVAL;
-	if (e->if_id >= ST_MAX_IFACES || (e->kind == ST_ENDPOINT_DIRECT && e->if_id == 0))
+	if (e->if_id >= ST_MAX_IFACES || (e->kind != ST_ENDPOINT_CONTROL && e->if_id == 0))
 		return -EINVAL;
 	return 0;
 }
@@ -59,7 +76,7 @@ static void header_fill4(struct endpoint *ep)
 	memcpy(&ip->dst_addr, ep->ep.remote.b + 12, 4);
 	udp->src_port = ep->ep.local_port_be;
 	udp->dst_port = ep->ep.remote_port_be;
-	ep->header_len = sizeof(*ip) + sizeof(*udp);
+	ep->udp_off = sizeof(*ip);
 	ep->ip_csum_base = rte_raw_cksum(ip, sizeof(*ip));
 }
 
@@ -75,7 +92,7 @@ static void header_fill6(struct endpoint *ep)
 	memcpy(ip->dst_addr, ep->ep.remote.b, sizeof(ip->dst_addr));
 	udp->src_port = ep->ep.local_port_be;
 	udp->dst_port = ep->ep.remote_port_be;
-	ep->header_len = sizeof(*ip) + sizeof(*udp);
+	ep->udp_off = sizeof(*ip);
 	ep->ipv6 = true;
 }
 
@@ -101,6 +118,79 @@ static uint16_t udp_base(const struct endpoint *ep)
 	return rte_raw_cksum(&pseudo, sizeof(pseudo));
 }
 
+// RFC 8656 section 12.4.
+static void turn_fill_channel(struct endpoint *ep)
+{
+	uint16_t number = rte_cpu_to_be_16(ep->ep.channel);
+
+	memcpy(ep->turn, &number, sizeof(number));
+	ep->turn_len = TURN_CHANNEL_HEADER;
+}
+
+// RFC 8656 section 11.1: XOR-PEER-ADDRESS (RFC 8489 section 14.2), then DATA, whose value is the message.
+// One transaction id for all: nothing answers an indication.
+static void turn_fill_send(struct endpoint *ep)
+{
+	static const uint8_t cookie[4] = {0x21, 0x12, 0xa4, 0x42};
+	bool v4 = is_v4(&ep->ep.relay_peer);
+	const uint8_t *addr = v4 ? ep->ep.relay_peer.b + 12 : ep->ep.relay_peer.b;
+	uint8_t len = v4 ? 4 : 16, *h = ep->turn, *at = h + STUN_HEADER_LEN;
+	uint8_t port[2];
+
+	h[1] = STUN_SEND;
+	memcpy(h + 4, cookie, sizeof(cookie));
+	randombytes_buf(h + 8, 12);
+	at[1] = STUN_XOR_PEER;
+	at[3] = (uint8_t)(4 + len);
+	at[5] = v4 ? 1 : 2;
+	memcpy(port, &ep->ep.relay_peer_port_be, sizeof(port));
+	at[6] = port[0] ^ cookie[0];
+	at[7] = port[1] ^ cookie[1];
+	for (int i = 0; i < len; i++)
+		at[8 + i] = addr[i] ^ h[4 + i]; // the cookie, then the transaction id
+	at += 8 + len;
+	at[1] = STUN_ATTR_DATA;
+	ep->turn_len = (uint8_t)(at + 4 - h);
+}
+
+static bool same_tuple(const struct st_endpoint *a, const struct st_endpoint *b)
+{
+	return (a->kind == ST_ENDPOINT_CHANNEL) == (b->kind == ST_ENDPOINT_CHANNEL) &&
+	       memcmp(&a->local, &b->local, sizeof(a->local)) == 0 &&
+	       memcmp(&a->remote, &b->remote, sizeof(a->remote)) == 0 &&
+	       a->local_port_be == b->local_port_be && a->remote_port_be == b->remote_port_be &&
+	       memcmp(&a->relay_peer, &b->relay_peer, sizeof(a->relay_peer)) == 0 &&
+	       a->relay_peer_port_be == b->relay_peer_port_be;
+}
+
+static uint32_t tuple_of(const struct endpoint *old, const struct st_endpoint *e)
+{
+	static uint32_t last; // 0 is no tuple's
+
+	return old != NULL && same_tuple(&old->ep, e) ? old->tuple : ++last;
+}
+
+static const struct endpoint *_Atomic *slot_of(struct peer *peer, uint32_t slot)
+{
+	return slot == 0 ? &peer->endpoint : &peer->listened[slot - 1];
+}
+
+static void slot_put(struct peer *peer, uint32_t slot, const struct endpoint *ep)
+{
+	reclaim_later(free, (void *)(uintptr_t)atomic_exchange_explicit(
+				    slot_of(peer, slot), ep, memory_order_acq_rel));
+}
+
+uint64_t endpoint_selected_stamp(struct peer *peer)
+{
+	const struct endpoint *ep = atomic_load_explicit(&peer->endpoint, memory_order_relaxed);
+
+	if (ep == NULL ||
+		atomic_load_explicit(&peer->selected_tuple, memory_order_acquire) != ep->tuple)
+		return 0;
+	return atomic_load_explicit(&peer->selected_stamp, memory_order_relaxed);
+}
+
 int endpoint_set(const void *body, const void *old)
 {
 	const struct st_endpoint *e = body;
@@ -120,9 +210,15 @@ int endpoint_set(const void *body, const void *old)
 		header_fill4(ep);
 	else
 		header_fill6(ep);
+	if (e->kind == ST_ENDPOINT_CHANNEL && e->channel != 0)
+		turn_fill_channel(ep);
+	else if (e->kind == ST_ENDPOINT_CHANNEL)
+		turn_fill_send(ep);
+	ep->header_len = (uint8_t)(ep->udp_off + sizeof(struct rte_udp_hdr) + ep->turn_len);
 	ep->udp_csum_base = udp_base(ep);
-	reclaim_later(free, (void *)(uintptr_t)atomic_exchange_explicit(
-				    &peer->endpoint, ep, memory_order_acq_rel));
+	ep->tuple =
+		tuple_of(atomic_load_explicit(slot_of(peer, e->key.slot), memory_order_relaxed), e);
+	slot_put(peer, e->key.slot, ep);
 	return 0;
 }
 
@@ -132,6 +228,5 @@ void endpoint_del(const void *body)
 	struct peer *peer = peer_by_id(e->key.peer_id);
 
 	if (peer != NULL)
-		reclaim_later(free, (void *)(uintptr_t)atomic_exchange_explicit(
-					    &peer->endpoint, NULL, memory_order_acq_rel));
+		slot_put(peer, e->key.slot, NULL);
 }

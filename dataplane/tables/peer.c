@@ -179,13 +179,16 @@ static void unlinked(void *arg)
 void peer_del(const void *body)
 {
 	const struct st_peer *p = body;
-	struct st_endpoint_key ep = {.peer_id = p->key.peer_id};
 	struct peer *peer = peer_by_id(p->key.peer_id);
 
 	if (peer == NULL)
 		return;
 	keys_remove(peer);
-	object_del(ST_ENDPOINT, &ep, sizeof(ep));
+	for (uint32_t slot = 0; slot < ST_ENDPOINT_SLOTS; slot++) {
+		struct st_endpoint_key ep = {.peer_id = p->key.peer_id, .slot = slot};
+
+		object_del(ST_ENDPOINT, &ep, sizeof(ep));
+	}
 	allowed_ips_remove(peer);
 	atomic_store_explicit(&peer->dead, true, memory_order_release);
 	peers[peer->id] = NULL;

@@ -36,12 +36,20 @@ struct keypair {
 	struct replay replay __rte_cache_aligned;          // owner: rw
 };
 
+#define ENDPOINT_TURN_MAX 48 // a Send indication to an IPv6 peer
+
 // Immutable; replaced whole by main.
 struct endpoint {
 	struct st_endpoint ep;
 	uint8_t header[48]; // prebuilt outer IP + UDP header, lengths and checksums 0; 28 or 48 bytes
-	uint8_t header_len;
+	uint8_t udp_off;    // of the UDP header
+	uint8_t header_len; // all that stands in front of WireGuard's message, a TURN header included
 	bool ipv6;
+	// Behind the UDP header when the kind is CHANNEL, lengths 0: a ChannelData header, or a Send
+	// indication up to its DATA attribute's value.
+	uint8_t turn_len;
+	uint8_t turn[ENDPOINT_TURN_MAX];
+	uint32_t tuple; // the same as long as a slot 0 is replaced by one with the same tuple
 	// Both as rte_raw_cksum gives them: words as they stand in memory, folded.
 	uint16_t ip_csum_base;  // sum of the IPv4 header's constant words, folded, not inverted
 	uint16_t udp_csum_base; // sum of pseudo header and ports, without lengths
@@ -58,7 +66,7 @@ struct peer {
 	uint16_t if_id;
 	_Atomic uint16_t owner;           // lcore id; the owner: wo (release), others: ro (acquire)
 	struct keypair *_Atomic slots[3]; // ST_SLOT_*; owner: wo (release), lcore: ro (acquire)
-	const struct endpoint *_Atomic endpoint; // main: wo, lcore: ro
+	const struct endpoint *_Atomic endpoint; // slot 0: where we send; main: wo, lcore: ro
 	_Atomic bool dead;                 // main: wo. Unlinked; nothing may be staged any more
 	_Atomic uint32_t activity_pending; // an ACTIVITY event is on its way; lcore sets, main clears
 	struct peer_main *main;            // main only: keys, commands, what was reported
@@ -73,6 +81,12 @@ struct peer {
 		seen_remote; // last ENDPOINT_SEEN reported, to report each change once
 	uint16_t seen_port_be;
 	uint64_t seen_stamp;
+	// The last authenticated packet on the tuple of slot 0: TSC, and which tuple that was (release).
+	// main: ro
+	_Atomic uint64_t selected_stamp;
+	_Atomic uint32_t selected_tuple;
+	// Slots 1..: tuples that are listened to. main: wo, lcore: ro
+	const struct endpoint *_Atomic listened[ST_ENDPOINT_SLOTS - 1];
 	struct peer_counts counts[]; // one per lcore
 } __rte_cache_aligned;
 
@@ -87,6 +101,8 @@ int allowed_ip_set(const void *body, const void *old);
 void allowed_ip_del(const void *body);
 int endpoint_set(const void *body, const void *old);
 void endpoint_del(const void *body);
+// TSC of the last authenticated packet on the tuple of slot 0 as it is now; 0 = never.
+uint64_t endpoint_selected_stamp(struct peer *peer);
 int key_set(const void *body, const void *old); // -EEXIST for a known index
 void key_del(const void *body);
 struct peer *peer_by_id(uint32_t peer_id);

@@ -305,6 +305,39 @@ static void an_answer_waits_for_the_lcores(void)
 	end();
 }
 
+static void the_largest_blob_comes_back_whole(void)
+{
+	static uint8_t blob[ST_BLOB_MAX + 1];
+	struct thing t = {1, 1};
+	struct answer a;
+	int fd;
+
+	for (unsigned int i = 0; i < sizeof(blob); i++)
+		blob[i] = (uint8_t)(i * 7);
+	begin();
+	fd = dial();
+	CU_ASSERT_EQUAL(greet(fd, ST_ROLE_CONTROLLER), 0);
+	ask(fd,
+		(struct st_msg){.op = ST_OP_SET,
+			.kind = ST_PORTMAP,
+			.body_len = 8,
+			.blob_len = ST_BLOB_MAX + 1},
+		&t, blob);
+	CU_ASSERT_EQUAL(status(fd), -EINVAL);
+	ask(fd,
+		(struct st_msg){
+			.op = ST_OP_SET, .kind = ST_PORTMAP, .body_len = 8, .blob_len = ST_BLOB_MAX},
+		&t, blob);
+	CU_ASSERT_EQUAL(status(fd), 0);
+	ask(fd, (struct st_msg){.op = ST_OP_DUMP, .kind = ST_PORTMAP}, NULL, NULL);
+	CU_ASSERT_TRUE_FATAL(hear(fd, &a));
+	CU_ASSERT_EQUAL(a.hdr.blob_len, ST_BLOB_MAX);
+	CU_ASSERT_EQUAL(memcmp(a.data + a.hdr.body_len, blob, ST_BLOB_MAX), 0);
+	CU_ASSERT_EQUAL(status(fd), 0);
+	close(fd);
+	end();
+}
+
 static void a_dump_to_a_slow_reader_is_complete(void)
 {
 	unsigned int n = 0, wrong = 0, idle = 0;
@@ -502,6 +535,7 @@ int main(void)
 		{"observers get no blobs and no descriptors",
 			observers_get_no_blobs_and_no_descriptors},
 		{"descriptors that nobody wants are closed", descriptors_that_nobody_wants_are_closed},
+		{"the largest blob comes back whole", the_largest_blob_comes_back_whole},
 		{"lost events are told", lost_events_are_told},
 		{"a sync over the socket sweeps", a_sync_over_the_socket_sweeps},
 		{"the seventeenth client is turned away", the_seventeenth_client_is_turned_away},
