@@ -13,8 +13,8 @@
 #define TRANSACTION_MS  40000 // RFC 8489 6.2.1: 39.5 s
 #define TRANSACTION_MAX 65536 // beyond it answers are not recognised; peers ask again
 #define SOURCES         4096  // rate limits, by a hash of the source; power of two
-#define SOURCE_RATE     500   // messages per second from one address
-#define SOURCE_BURST    1000
+#define SOURCE_RATE     100 // useless messages per second from one address; then all of it is dropped
+#define SOURCE_BURST    500
 #define PUNCH_LEN       2
 
 // ---- transactions --------------------------------------------------------------------------------------
@@ -105,8 +105,8 @@ struct source {
 	uint64_t at;
 };
 
-// Two sources in one place push each other out and have a full bucket each time: a limit against floods,
-// not an account.
+// Only what turns out to be useless is charged: a thousand peers behind one address are welcome. Two sources
+// in one place push each other out and have a full bucket each time: a limit against floods, no account.
 struct ice_limiter {
 	uint32_t seed;
 	struct source sources[SOURCES];
@@ -125,8 +125,8 @@ void ice_limiter_free(struct ice_limiter *l)
 	g_free(l);
 }
 
-// IPv6: the /64.
-static bool within_limit(struct ice_limiter *l, const struct st_addr *a, uint64_t now)
+// The bucket of a source, IPv6: of its /64. Filled for the time that has passed.
+static struct source *source_of(struct ice_limiter *l, const struct st_addr *a, uint64_t now)
 {
 	size_t from = addr_is_v4(a) ? 12 : 0, to = addr_is_v4(a) ? 16 : 8;
 	uint32_t h = 2166136261U ^ l->seed;
@@ -138,17 +138,14 @@ static bool within_limit(struct ice_limiter *l, const struct st_addr *a, uint64_
 	s = &l->sources[(h ^ h >> 16) % SOURCES];
 	if (s->hash != h) {
 		*s = (struct source){.hash = h, .tokens = SOURCE_BURST, .at = now};
-	} else {
-		grown = (now - s->at) * SOURCE_RATE / 1000;
-		if (grown) {
-			s->tokens = (uint32_t)MIN(s->tokens + grown, SOURCE_BURST);
-			s->at = now;
-		}
+		return s;
 	}
-	if (!s->tokens)
-		return false;
-	s->tokens--;
-	return true;
+	grown = (now - s->at) * SOURCE_RATE / 1000;
+	if (grown) {
+		s->tokens = (uint32_t)MIN(s->tokens + grown, SOURCE_BURST);
+		s->at = now;
+	}
+	return s;
 }
 
 // ---- owners --------------------------------------------------------------------------------------------
@@ -182,69 +179,79 @@ static struct ice_owner *owner_of(struct ice *ice, const struct stun_msg *m)
 
 // ---- in ------------------------------------------------------------------------------------------------
 
-static void request(struct ice *ice, const struct wg_datagram *d, const struct stun_msg *m,
+// Each says whether the message was of use.
+static bool request(struct ice *ice, const struct wg_datagram *d, const struct stun_msg *m,
 	struct turn_client *turn)
 {
 	struct ice_owner *o = owner_of(ice, m);
 
 	if (!o) {
 		ice->counters.stun_unknown_user++;
-		return;
+		return false;
 	}
 	if (!stun_verify(m, o->ours->pwd, strlen(o->ours->pwd))) {
 		ice->counters.stun_bad_integrity++;
-		return;
+		return false;
 	}
 	if (o->kind == ICE_OWNER_AGENT)
 		ice_agent_stun(o, d, m, turn);
 	else
 		ice_keep_stun(o, d, m, turn);
+	return true;
 }
 
-static void answer(struct ice *ice, const struct wg_datagram *d, const struct stun_msg *m,
+static bool answer(struct ice *ice, const struct wg_datagram *d, const struct stun_msg *m,
 	struct turn_client *turn)
 {
 	struct transaction *x;
 
 	if (ice_keeps_answer(ice, d, m, turn))
-		return;
+		return true;
 	if (!turn && stun_client_answer(ice->stun, d, m))
-		return;
+		return true;
 	x = g_hash_table_lookup(ice->transactions->by_tid, stun_tid(m));
-	if (!x || turn)
+	if (!x || turn) {
 		ice->counters.stun_unmatched++;
-	else if (!ice_same(&x->remote, x->remote_port_be, &d->remote, d->remote_port_be))
+		return false;
+	}
+	if (!ice_same(&x->remote, x->remote_port_be, &d->remote, d->remote_port_be)) {
 		ice->counters.stun_spoofed++;
-	else
-		ice_agent_answer(ice, x->agent, d,
-			(uint32_t)MIN(g_get_monotonic_time() - x->sent_us, UINT32_MAX));
+		return false;
+	}
+	ice_agent_answer(
+		ice, x->agent, d, (uint32_t)MIN(g_get_monotonic_time() - x->sent_us, UINT32_MAX));
+	return true;
 }
 
-void ice_mux_stun(struct ice *ice, const struct wg_datagram *d, struct turn_client *turn)
+static bool stun(struct ice *ice, const struct wg_datagram *d, struct turn_client *turn)
 {
 	struct ice_counters *c = &ice->counters;
 	struct stun_msg m;
 
 	if (stun_parse(&m, d->data, d->len)) {
 		c->stun_malformed++;
-		return;
+		return false;
 	}
 	if (m.len != d->len)
 		c->stun_cut++;
 	if (stun_method(&m) != STUN_BINDING) {
 		c->stun_other++;
-		return;
+		return false;
 	}
 	switch (stun_class(&m)) {
 	case STUN_REQUEST:
-		request(ice, d, &m, turn);
-		break;
+		return request(ice, d, &m, turn);
 	case STUN_INDICATION:
 		c->stun_indications++;
-		break;
+		return false;
 	default:
-		answer(ice, d, &m, turn);
+		return answer(ice, d, &m, turn);
 	}
+}
+
+void ice_mux_stun(struct ice *ice, const struct wg_datagram *d, struct turn_client *turn)
+{
+	(void)stun(ice, d, turn);
 }
 
 bool ice_is_wireguard(const uint8_t *data, size_t len)
@@ -256,6 +263,7 @@ bool ice_receive(struct ice *ice, const struct wg_datagram *d)
 {
 	const struct ice_env *env = &ice->env;
 	struct ice_counters *c = &ice->counters;
+	struct source *s;
 
 	if (d->len == PUNCH_LEN && !memcmp(d->data, "nb", PUNCH_LEN)) {
 		c->punches++;
@@ -265,12 +273,15 @@ bool ice_receive(struct ice *ice, const struct wg_datagram *d)
 		return false;
 	c->stun_received++;
 	if (env->overlay_address && (env->overlay_address(&d->remote, env->arg) ||
-					    env->overlay_address(&d->local, env->arg)))
+					    env->overlay_address(&d->local, env->arg))) {
 		c->stun_overlay++;
-	else if (!within_limit(ice->limiter, &d->remote, ice_now()))
+		return true;
+	}
+	s = source_of(ice->limiter, &d->remote, ice_now());
+	if (!s->tokens)
 		c->stun_limited++;
-	else
-		ice_mux_stun(ice, d, NULL);
+	else if (!stun(ice, d, NULL))
+		s->tokens--;
 	return true;
 }
 
