@@ -46,6 +46,7 @@ struct peer {
 	struct cookie cookie;
 	struct timers timers;
 	struct endpoint endpoint;
+	bool narrow; // the path MTU shrank because a router said so
 	GQueue allowed;
 
 	struct noise_handshake hs; // our initiation under way, else NOISE_ZEROED

@@ -275,6 +275,7 @@ struct wg *wg_new(struct dp *dp, struct netlink *nl, const char *run_dir)
 	g_source_attach(wg->timer, NULL);
 	wg->pool = handshake_pool_new(handshake_pool_threads(), wg_job_done, wg);
 	wg->limiter = ratelimiter_new();
+	wg->pmtu = wg_pmtu_new(wg);
 	wg->stamps = stamps_new(run_dir);
 	open_overlay(wg, run_dir);
 	wg->housekeeping = g_timeout_add_seconds(1, housekeep, wg);
@@ -298,6 +299,7 @@ void wg_free(struct wg *wg)
 	timers_heap_fini(&wg->heap);
 	wg_index_free(wg->index);
 	ratelimiter_free(wg->limiter);
+	wg_pmtu_free(wg->pmtu);
 	stamps_free(wg->stamps);
 	overlay_free(wg->overlay);
 	seal_free(wg->seal);

@@ -25,6 +25,7 @@ struct seal;
 struct stamps;
 struct uapi;
 struct wg_early;
+struct wg_pmtu;
 struct wg_recovered;
 
 #define WG_MAX_ADDRESSES 256 // of this box, in the port map
@@ -87,6 +88,7 @@ struct wg {
 	struct handshake_pool *pool;
 	struct ratelimiter *limiter;
 	struct stamps *stamps;
+	struct wg_pmtu *pmtu;
 	struct seal *seal;         // NULL: the run directory cannot be used
 	struct overlay *overlay;   // what wg(8) changed
 	const struct config *file; // as applied, without the overlay; the daemon's
@@ -181,6 +183,15 @@ void wg_recover_peer(struct peer *p);     // blob and sessions; its id is the on
 bool wg_recover_endpoint(struct peer *p); // after it was configured; true: it has the old one
 int wg_recover_socket(struct wg_iface *i, enum wg_family family, uint16_t port); // fd or -1
 void wg_recover_unpark(struct wg *wg); // sockets nobody took
+
+// wg_pmtu.c
+struct wg_pmtu *wg_pmtu_new(struct wg *wg);
+void wg_pmtu_free(struct wg_pmtu *m);
+// A router says that a datagram of that port of ours was too big for the way to remote.
+void wg_pmtu_told(struct wg_pmtu *m, const struct st_addr *remote, uint16_t local_port_be);
+// What raw sockets give: whom the quoted datagram was for. False: it is about nothing of UDP's.
+bool wg_pmtu_parse4(const uint8_t *p, size_t len, struct st_addr *ret_remote, uint16_t *ret_port_be);
+bool wg_pmtu_parse6(const uint8_t *p, size_t len, struct st_addr *ret_remote, uint16_t *ret_port_be);
 
 // wg_early.c
 struct wg_early *wg_early_new(struct wg_iface *i);
