@@ -48,6 +48,12 @@ pool_missing() # SITE
 	ctl "$1" status --json | jq '[.pools[] | .size - .available] | add'
 }
 
+# As full as they were when so many were missing, but for what a device ring may hold.
+pools_are() # SITE BASELINE
+{
+	at_most "$(pool_missing "$1")" $(($2 + 16))
+}
+
 # ---- recordings of the WAN -----------------------------------------------------------------------
 
 # Everything that passes the WAN's end of a box's wire.
