@@ -311,6 +311,45 @@ static void bad_datagrams_are_dropped_by_name(void)
 	end();
 }
 
+// What becomes of a data packet that ends after len bytes of UDP payload.
+static enum st_drop truncated(uint32_t len)
+{
+	struct rte_mbuf *m = rig_seal(inner4(60), RIG_INDEX, counter++, false);
+	struct rte_ipv4_hdr *ip = rte_pktmbuf_mtod(m, struct rte_ipv4_hdr *);
+
+	rte_pktmbuf_trim(m, (uint16_t)(m->pkt_len - 28 - len));
+	ip->total_length = htons((uint16_t)(28 + len));
+	rte_pktmbuf_mtod_offset(m, struct rte_udp_hdr *, 20)->dgram_len = htons((uint16_t)(8 + len));
+	rig_fix_ipv4(m, 0);
+	rig_fix_udp4(m, 0);
+	rig_reset();
+	receive(m);
+	CU_ASSERT_PTR_NULL(rig_take_one(RIG_DEV_LAN));
+	for (enum st_drop why = 0; why < ST_DROP_COUNT; why++)
+		if (rig_drops(why) == 1)
+			return why;
+	return ST_DROP_COUNT;
+}
+
+static void truncated_data_has_its_name_at_every_length(void)
+{
+	struct rte_mbuf *m;
+
+	begin(ST_KEY_RESPONDER);
+	for (uint32_t len = 0; len < 4; len++) { // not even a type: the socket's
+		CU_ASSERT_EQUAL(truncated(len), ST_DROP_COUNT);
+		m = rig_take_one(RIG_DEV_WAN_TAP);
+		CU_ASSERT_PTR_NOT_NULL(m);
+		rte_pktmbuf_free(m);
+	}
+	for (uint32_t len = 4; len < 32; len++)
+		CU_ASSERT_EQUAL(truncated(len), ST_DROP_wg_malformed);
+	for (uint32_t len = 32; len < 16 + 64 + 16; len++)
+		CU_ASSERT_EQUAL(truncated(len), ST_DROP_wg_bad_tag);
+	CU_ASSERT_EQUAL(rig.peer->counts[rig.peer->owner].rx_packets, 0);
+	end();
+}
+
 static void an_initiator_asks_for_a_new_key_while_it_only_receives(void)
 {
 	struct lcore_event ev;
@@ -365,6 +404,8 @@ int main(void)
 		{"ECN is decapsulated", ecn_is_decapsulated},
 		{"other messages go up", other_messages_go_up},
 		{"bad datagrams are dropped by name", bad_datagrams_are_dropped_by_name},
+		{"truncated data has its name at every length",
+			truncated_data_has_its_name_at_every_length},
 		{"an initiator asks for a new key while it only receives",
 			an_initiator_asks_for_a_new_key_while_it_only_receives},
 		{"garbage leaves the pool full", garbage_leaves_the_pool_full},
