@@ -69,6 +69,24 @@ struct config_peer {
 	uint16_t endpoint_port;
 	uint16_t keepalive;  // seconds, 0 = off
 	GArray *allowed_ips; // of struct st_prefix
+	bool ice;            // its endpoint is found by ICE
+};
+
+struct config_ice_server {
+	char *url; // stun:, stuns:, turn:, turns:
+	bool turn;
+	char *username, *password; // of turn and turns; NULL when there is a secret
+	char *secret;              // shared with the server; users are made of it for a time
+};
+
+struct config_ice {
+	GPtrArray *servers;             // of struct config_ice_server *
+	GPtrArray *nat_external_ips;    // of text, NULL = none
+	GPtrArray *interface_blacklist; // of text, NULL = the default one
+	bool disable_ipv6_discovery;
+	bool per_peer_port;
+	bool port_reachable; // anybody's datagram to listen_port gets here
+	bool relay_standby;  // beside a direct path a relayed one is kept, between strait gateways
 };
 
 struct config_wg {
@@ -80,6 +98,9 @@ struct config_wg {
 	bool mss_clamp;
 	bool route_allowed_ips; // put routes of allowed IPs on the TUN (default true), as wg-quick does
 	uint32_t table;         // for those routes, 254 by default
+	char *signal_url;       // of the signal service, NULL = none
+	char *signal_ca;        // PEM file, NULL = the system's
+	struct config_ice ice;
 	GPtrArray *addresses;           // of struct config_address *
 	GPtrArray *peers;               // of struct config_peer *
 	struct config_peer *peer_block; // locked memory that holds them all

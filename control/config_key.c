@@ -14,7 +14,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define KEY_FILE_MAX 256
+#define KEY_FILE_MAX    256
+#define SECRET_FILE_MAX 1024
 
 static const char key_allowed[] = "a key of 44 base64 characters, as `wg genkey` prints";
 
@@ -51,7 +52,7 @@ static int key_decode(const struct json_at *at, const char *text, uint8_t out[32
 }
 
 // A path as the document means it: relative to the folder of the document.
-static char *resolve(const struct json_at *at, const char *path)
+char *config_path(const struct json_at *at, const char *path)
 {
 	char *dir, *ret;
 
@@ -91,11 +92,11 @@ static int key_file_check(const struct json_at *at, const char *path, int fd)
 	return r;
 }
 
-static int key_file_read(const struct json_at *at, const char *path, uint8_t out[32])
+// The text of the file without white space at its end.
+static int text_file_read(const struct json_at *at, const char *path, char *text, size_t size)
 {
 	// O_NONBLOCK: a FIFO must not hang the start.
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK), r;
-	char text[KEY_FILE_MAX + 1];
 	ssize_t n;
 
 	if (fd < 0)
@@ -105,17 +106,75 @@ static int key_file_read(const struct json_at *at, const char *path, uint8_t out
 		close(fd);
 		return r;
 	}
-	n = read(fd, text, KEY_FILE_MAX);
+	n = read(fd, text, size - 1);
 	close(fd);
 	if (n < 0)
 		return file_error(at, path, g_strerror(errno), "a file that can be read");
 	while (n > 0 && g_ascii_isspace(text[n - 1]))
 		n--;
 	text[n] = 0;
-	r = strlen(text) == (size_t)n ? key_decode(at, text, out)
-				      : json_error(at, "a file with NUL bytes", "%s", key_allowed);
+	return strlen(text) == (size_t)n ? 0
+					 : json_error(at, "a file with NUL bytes",
+						   "a file that holds one line of text");
+}
+
+static int key_file_read(const struct json_at *at, const char *path, uint8_t out[32])
+{
+	char text[KEY_FILE_MAX + 1] = "";
+	int r = text_file_read(at, path, text, sizeof(text));
+
+	if (!r)
+		r = key_decode(at, text, out);
 	sodium_memzero(text, sizeof(text));
 	return r;
+}
+
+static int secret_check(const struct json_at *at, const char *text, size_t max)
+{
+	const char *c;
+
+	for (c = text; (unsigned char)*c >= 0x20 && *c != 0x7f; c++)
+		;
+	if (*c || c == text || (size_t)(c - text) > max)
+		return json_error(at, "a text that is none (not shown)",
+			"one line of 1 to %zu printable bytes", max);
+	return 0;
+}
+
+int config_secret_read(struct config_reader *r, const struct json_at *at, const char *key,
+	size_t max, char **ret_text)
+{
+	g_autofree char *file_key = g_strconcat(key, "_file", NULL);
+	struct json_at text_at = json_member(at, key), file_at = json_member(at, file_key);
+	char text[SECRET_FILE_MAX + 1] = "";
+	const char *file = NULL;
+	int ret;
+
+	if (!text_at.item && !file_at.item)
+		return 0;
+	if (text_at.item && file_at.item)
+		return json_error(&file_at, "it inline and by file", "one of the two");
+	if (text_at.item) {
+		r->inline_secrets = true;
+		if (!cJSON_IsString(text_at.item))
+			return json_error(&text_at, "a value that is no text (not shown)", "a text");
+		ret = secret_check(&text_at, text_at.item->valuestring, max);
+		if (!ret)
+			*ret_text = g_strdup(text_at.item->valuestring);
+		return ret;
+	}
+	ret = json_text(&file_at, "the path of a file that holds one line of text", &file);
+	if (!ret) {
+		g_autofree char *path = config_path(&file_at, file);
+
+		ret = text_file_read(&file_at, path, text, sizeof(text));
+	}
+	if (!ret)
+		ret = secret_check(&file_at, text, max);
+	if (!ret)
+		*ret_text = g_strdup(text);
+	sodium_memzero(text, sizeof(text));
+	return ret;
 }
 
 int config_key_read(struct config_reader *r, const struct json_at *at, const char *key,
@@ -140,7 +199,7 @@ int config_key_read(struct config_reader *r, const struct json_at *at, const cha
 	} else if (file_at.item) {
 		ret = json_text(&file_at, "the path of a file that holds one key", &text);
 		if (!ret) {
-			path = resolve(&file_at, text);
+			path = config_path(&file_at, text);
 			ret = key_file_read(&file_at, path, out);
 			g_free(path);
 		}

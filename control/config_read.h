@@ -34,10 +34,21 @@ int config_read_addresses(struct config_reader *r, const struct json_at *at, GPt
 int config_key_read(struct config_reader *r, const struct json_at *at, const char *key,
 	uint8_t out[32], bool *ret_found);
 int config_key_public(const struct json_at *at, uint8_t out[32]);
+// A password: KEY inline, or the first line of the file KEY_file, of at most max bytes. *ret is NULL when
+// neither is there; the caller wipes it.
+int config_secret_read(
+	struct config_reader *r, const struct json_at *at, const char *key, size_t max, char **ret);
+char *config_path(const struct json_at *at, const char *path); // relative to the document, g_free
 
 // config_port.c, config_wg.c: one element of "ports", "wireguard".
 int config_port_read(struct config_reader *r, const struct json_at *at);
 bool config_port_is_pci(const struct config_port *p);
 void config_port_free(struct config_port *p);
+// config_ice.c: "signal" and "ice" of an interface, "ice" of a peer.
+int config_ice_read(struct config_reader *r, const struct json_at *wg, struct config_wg *w);
+int config_ice_read_peer(
+	const struct json_at *peer, const struct config_wg *w, struct config_peer *p);
+void config_ice_init(struct config_wg *w);
+void config_ice_free(struct config_wg *w);
 int config_wg_read(struct config_reader *r, const struct json_at *at);
 void config_wg_free(struct config_wg *w);

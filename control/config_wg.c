@@ -186,7 +186,7 @@ static int read_peer(struct config_reader *r, const struct json_at *at, struct c
 	struct config_peer *p)
 {
 	static const char *const keys[] = {"name", "public_key", "preshared_key",
-		"preshared_key_file", "endpoint", "persistent_keepalive", "allowed_ips", NULL};
+		"preshared_key_file", "endpoint", "persistent_keepalive", "allowed_ips", "ice", NULL};
 	int ret = json_check_keys(at, keys);
 
 	if (!ret)
@@ -198,6 +198,8 @@ static int read_peer(struct config_reader *r, const struct json_at *at, struct c
 			r, at, "preshared_key", p->preshared_key, &p->has_preshared_key);
 	if (!ret)
 		ret = read_endpoint(at, p);
+	if (!ret)
+		ret = config_ice_read_peer(at, w, p);
 	if (!ret)
 		ret = json_read_u16(at, "persistent_keepalive", 0, UINT16_MAX, &p->keepalive);
 	if (!ret)
@@ -297,7 +299,7 @@ static int read_wg(struct config_reader *r, const struct json_at *at, struct con
 {
 	static const char *const keys[] = {"name", "private_key", "private_key_file", "listen_port",
 		"fwmark", "mtu", "mss_clamp", "route_allowed_ips", "table", "addresses", "peers",
-		NULL};
+		"signal", "ice", NULL};
 	int ret = json_check_keys(at, keys);
 
 	if (!ret)
@@ -319,6 +321,8 @@ static int read_wg(struct config_reader *r, const struct json_at *at, struct con
 	if (!ret)
 		ret = config_read_addresses(r, at, w->addresses);
 	if (!ret)
+		ret = config_ice_read(r, at, w);
+	if (!ret)
 		ret = read_peers(r, at, w);
 	return ret;
 }
@@ -338,6 +342,7 @@ int config_wg_read(struct config_reader *r, const struct json_at *at)
 		.addresses = g_ptr_array_new_with_free_func(g_free),
 		.peers = g_ptr_array_new(),
 	};
+	config_ice_init(w);
 	g_ptr_array_add(r->c->wgs, w);
 	return read_wg(r, at, w);
 }
@@ -357,6 +362,7 @@ void config_wg_free(struct config_wg *w)
 	}
 	g_ptr_array_free(w->peers, TRUE);
 	g_ptr_array_free(w->addresses, TRUE);
+	config_ice_free(w);
 	g_free(w->name);
 	sodium_free(w->peer_block); // both wipe
 	sodium_free(w);
