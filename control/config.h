@@ -84,7 +84,6 @@ struct config_ice {
 	GPtrArray *nat_external_ips;    // of text, NULL = none
 	GPtrArray *interface_blacklist; // of text, NULL = the default one
 	bool disable_ipv6_discovery;
-	bool per_peer_port;
 	bool port_reachable; // anybody's datagram to listen_port gets here
 	bool relay_standby;  // beside a direct path a relayed one is kept, between strait gateways
 };

@@ -224,11 +224,9 @@ static int read_texts(const struct json_at *at, const char *key,
 static int read_ice(struct config_reader *r, const struct json_at *wg, struct config_wg *w)
 {
 	static const char *const keys[] = {"servers", "nat_external_ips", "interface_blacklist",
-		"disable_ipv6_discovery", "port_mode", "port_reachable", "relay_standby", NULL};
-	static const char *const modes[] = {"shared", "per_peer", NULL};
+		"disable_ipv6_discovery", "port_reachable", "relay_standby", NULL};
 	struct json_at at = json_member(wg, "ice");
 	struct config_ice *c = &w->ice;
-	unsigned int mode = 0;
 	int ret;
 
 	if (!at.item)
@@ -246,12 +244,9 @@ static int read_ice(struct config_reader *r, const struct json_at *wg, struct co
 	if (!ret)
 		ret = json_read_bool(&at, "disable_ipv6_discovery", &c->disable_ipv6_discovery);
 	if (!ret)
-		ret = json_read_choice(&at, "port_mode", modes, &mode);
-	if (!ret)
 		ret = json_read_bool(&at, "port_reachable", &c->port_reachable);
 	if (!ret)
 		ret = json_read_bool(&at, "relay_standby", &c->relay_standby);
-	c->per_peer_port = mode == 1;
 	return ret;
 }
 

@@ -8,6 +8,8 @@
 #include "daemon.h"
 
 #include "config.h"
+#include "conn/conn.h"
+#include "conn/events.h"
 #include "dp.h"
 #include "host.h"
 #include "ids.h"
@@ -31,6 +33,8 @@ struct daemon {
 	struct dp *dp;
 	struct netlink *nl;
 	struct wg *wg;
+	struct conns *conns;
+	struct events *events;
 	struct ports *ports;
 	struct admin *admin;
 	bool applied, mirroring;
@@ -74,7 +78,9 @@ static int apply(struct daemon *d, const struct config *c, char **ret_error)
 		netlink_map_iface(d->nl, if_id, wg->name);
 	}
 	err = start_mirror(d, ret_error);
-	return err ? err : wg_apply(d->wg, c, ret_error);
+	if (!err)
+		err = wg_apply(d->wg, c, ret_error);
+	return err ? err : conns_apply(d->conns, c, ret_error);
 }
 
 static void stop_waiting(struct daemon *d)
@@ -143,6 +149,7 @@ static void on_connected(const struct st_hello *hello, bool new_instance, void *
 
 	d->hello = *hello;
 	wg_dp_connected(d->wg, new_instance);
+	conns_dp_connected(d->conns);
 }
 
 static void take_id(const char name[ST_NAME_MAX], uint32_t if_id)
@@ -256,6 +263,7 @@ static void on_addrs_changed(const struct st_addr *addrs, unsigned int n, void *
 	struct daemon *d = arg;
 
 	wg_addrs_changed(d->wg, addrs, n);
+	conns_addrs_changed(d->conns);
 }
 
 // ---- life ------------------------------------------------------------------------------------------
@@ -288,7 +296,9 @@ void daemon_free(struct daemon *d)
 		return;
 	stop_waiting(d);
 	admin_free(d->admin);
+	conns_free(d->conns);
 	wg_free(d->wg);
+	events_free(d->events);
 	ports_free(d->ports);
 	netlink_free(d->nl);
 	dp_free(d->dp);
@@ -318,6 +328,8 @@ static int make_parts(struct daemon *d, char **ret_error)
 		*ret_error = g_strdup_printf("cannot start WireGuard: %s", strerror(errno));
 		return -errno;
 	}
+	d->events = events_new();
+	d->conns = conns_new(d->wg, d->events);
 	d->ports = ports_new(d->dp, d->nl);
 	netlink_on_change(d->nl, on_routes_changed, d);
 	netlink_on_addrs(d->nl, on_addrs_changed, d);
@@ -493,6 +505,27 @@ void daemon_status(struct daemon *d, struct cJSON *into)
 void daemon_wg_status(struct daemon *d, struct cJSON *into)
 {
 	wg_status(d->wg, into);
+}
+
+void daemon_conn_status(struct daemon *d, struct cJSON *into)
+{
+	conns_status(d->conns, into);
+}
+
+void daemon_events(struct daemon *d, uint64_t since, struct cJSON *into)
+{
+	events_since(d->events, since, into);
+}
+
+struct conn *daemon_conn(struct daemon *d, const char *peer, char **ret_error)
+{
+	bool known = false;
+	struct conn *c = conns_find(d->conns, peer, &known);
+
+	if (!c)
+		*ret_error = known ? g_strdup_printf("peer %s does not use ICE", peer)
+				   : g_strdup_printf("no peer %s", peer);
+	return c;
 }
 
 void daemon_ports_status(struct daemon *d, struct cJSON *into)

@@ -7,8 +7,10 @@
 #include "admin.h"
 
 #include <stdbool.h>
+#include <stdint.h>
 
 struct cJSON;
+struct conn;
 struct config;
 struct daemon;
 
@@ -31,4 +33,9 @@ void daemon_overlay_status(struct daemon *d, struct cJSON *into);
 int daemon_overlay_drop(struct daemon *d, char **ret_error);
 void daemon_status(struct daemon *d, struct cJSON *into);
 void daemon_wg_status(struct daemon *d, struct cJSON *into);
+// The signal clients and ICE of the interfaces: array "connections".
+void daemon_conn_status(struct daemon *d, struct cJSON *into);
+void daemon_events(struct daemon *d, uint64_t since, struct cJSON *into);
+// By name or public key; NULL with *ret_error (g_free).
+struct conn *daemon_conn(struct daemon *d, const char *peer, char **ret_error);
 void daemon_ports_status(struct daemon *d, struct cJSON *into);

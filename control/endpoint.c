@@ -20,6 +20,7 @@
 #define MTU_DEFAULT   1500
 #define BLOB_VERSION  1
 #define BLOB_ROAMED   0x1
+#define BLOB_PINNED   0x2
 
 // Control blob of an ENDPOINT.
 struct endpoint_blob {
@@ -50,6 +51,24 @@ void endpoint_fini(struct endpoint *e)
 {
 	resolve_stop(e);
 	g_clear_pointer(&e->host, g_free);
+	endpoint_pin(e, NULL);
+}
+
+void endpoint_pin(struct endpoint *e, const struct endpoint_pin *pin)
+{
+	if (e->pin) {
+		sodium_memzero(e->pin, sizeof(*e->pin));
+		g_clear_pointer(&e->pin, g_free);
+		e->known = false;
+	}
+	if (!pin)
+		return;
+	e->pin = g_memdup2(pin, sizeof(*pin));
+	e->remote = pin->remote;
+	e->port_be = pin->remote_port_be;
+	e->local = pin->local;
+	e->known = true;
+	e->roamed = false;
 }
 
 static void hash_configured(uint8_t out[16], const struct endpoint *e)
@@ -194,7 +213,8 @@ bool endpoint_seen(struct endpoint *e, const struct st_addr *remote, uint16_t re
 
 void endpoint_clear_source(struct endpoint *e)
 {
-	e->local = (struct st_addr){0};
+	if (!e->pin)
+		e->local = (struct st_addr){0};
 }
 
 static void release(struct endpoint *e, const struct endpoint_env *env)
@@ -206,7 +226,7 @@ static void release(struct endpoint *e, const struct endpoint_env *env)
 
 void endpoint_uninstall(struct endpoint *e, const struct endpoint_env *env, uint32_t peer_id)
 {
-	struct st_endpoint_key key = {.peer_id = peer_id};
+	struct st_endpoint_key key = {.peer_id = peer_id, .slot = e->slot};
 
 	release(e, env);
 	if (e->installed)
@@ -216,13 +236,14 @@ void endpoint_uninstall(struct endpoint *e, const struct endpoint_env *env, uint
 
 static int find_path(struct endpoint *e, const struct endpoint_env *env, struct netlink_path *path)
 {
+	uint16_t local_port_be = e->pin ? e->pin->local_port_be : htons(env->port);
 	int r = netlink_path_get(
-		env->nl, &e->remote, &e->local, env->fwmark, htons(env->port), e->port_be, path);
+		env->nl, &e->remote, &e->local, env->fwmark, local_port_be, e->port_be, path);
 
-	if (r && !addr_is_zero(&e->local)) {
+	if (r && !addr_is_zero(&e->local) && !e->pin) {
 		// The address it talked to may be no longer ours.
 		endpoint_clear_source(e);
-		r = netlink_path_get(env->nl, &e->remote, &e->local, env->fwmark, htons(env->port),
+		r = netlink_path_get(env->nl, &e->remote, &e->local, env->fwmark, local_port_be,
 			e->port_be, path);
 	}
 	if (!r && path->if_id == env->if_id)
@@ -256,13 +277,30 @@ static void body_fill(struct st_endpoint *body, const struct endpoint *e,
 		.path_mtu = path->mtu ? path->mtu : MTU_DEFAULT,
 		.kind = direct ? ST_ENDPOINT_DIRECT : ST_ENDPOINT_CONTROL,
 	};
+	body->key.slot = e->slot;
+	if (!e->pin)
+		return;
+	body->local_port_be = e->pin->local_port_be;
+	body->flags = ST_ENDPOINT_F_NOMINATED;
+	// Without a port of ours on the way, straitd sends it, into the relay as well.
+	if (direct)
+		body->kind = (uint8_t)e->pin->kind;
+	if (body->kind != ST_ENDPOINT_CHANNEL)
+		return;
+	body->relay_peer = e->pin->relay_peer;
+	body->relay_peer_port_be = e->pin->relay_peer_port_be;
+	body->channel = e->pin->channel;
 }
 
 static void install(struct endpoint *e, const struct endpoint_env *env, const struct st_endpoint *body)
 {
 	bool moved = e->body.if_id != body->if_id ||
 		     memcmp(&e->body.nexthop, &body->nexthop, sizeof(body->nexthop));
-	struct endpoint_blob blob;
+	struct {
+		struct endpoint_blob head;
+		uint8_t pin[ENDPOINT_PIN_BLOB_MAX];
+	} blob;
+	size_t len = sizeof(blob.head);
 
 	if (moved)
 		release(e, env);
@@ -272,8 +310,13 @@ static void install(struct endpoint *e, const struct endpoint_env *env, const st
 		netlink_neigh_hold(env->nl, body->if_id, &body->nexthop);
 		e->held = true;
 	}
-	blob_fill(&blob, e);
-	dp_set(env->dp, ST_ENDPOINT, body, sizeof(*body), &blob, sizeof(blob), NULL, NULL);
+	blob_fill(&blob.head, e);
+	if (e->pin) {
+		blob.head.flags |= BLOB_PINNED;
+		memcpy(blob.pin, e->pin->blob, e->pin->blob_len);
+		len += e->pin->blob_len;
+	}
+	dp_set(env->dp, ST_ENDPOINT, body, sizeof(*body), &blob, (uint16_t)len, NULL, NULL);
 	e->installed = true;
 }
 
@@ -318,6 +361,26 @@ bool endpoint_recover(struct endpoint *e, const struct endpoint_env *env,
 	// Wanted as it is until the kernel has been asked: the sync must not sweep it.
 	install(e, env, body);
 	return true;
+}
+
+void endpoint_recover_pinned(struct endpoint *e, const struct endpoint_env *env,
+	const struct st_endpoint *body, const struct endpoint_pin *pin)
+{
+	endpoint_pin(e, pin);
+	install(e, env, body);
+}
+
+const uint8_t *endpoint_pin_blob(const void *data, uint16_t len, uint16_t *ret_len)
+{
+	struct endpoint_blob blob;
+
+	if (len <= sizeof(blob))
+		return NULL;
+	memcpy(&blob, data, sizeof(blob));
+	if (blob.version != BLOB_VERSION || !(blob.flags & BLOB_PINNED))
+		return NULL;
+	*ret_len = (uint16_t)(len - sizeof(blob));
+	return (const uint8_t *)data + sizeof(blob);
 }
 
 const char *endpoint_error_text(int error)

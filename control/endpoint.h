@@ -19,6 +19,17 @@ struct netlink;
 
 struct endpoint;
 
+// What ICE nominated: the tuple is given, the kernel is asked for the way there alone. Nothing that arrives
+// moves it.
+#define ENDPOINT_PIN_BLOB_MAX (ST_BLOB_MAX - 20)
+struct endpoint_pin {
+	struct st_addr local, remote, relay_peer; // as of struct st_endpoint
+	uint16_t local_port_be, remote_port_be, relay_peer_port_be, channel;
+	uint16_t kind; // enum st_endpoint_kind
+	uint16_t blob_len;
+	uint8_t blob[ENDPOINT_PIN_BLOB_MAX]; // kept with the object
+};
+
 // A name got an address (changed), or was asked for in vain.
 typedef void (*endpoint_resolved)(struct endpoint *e, bool changed, void *arg);
 
@@ -30,7 +41,9 @@ struct endpoint {
 	bool roamed; // remote was learnt from a packet, not from the config
 	char *host;  // as configured; NULL = none
 	uint16_t host_port;
-	int error; // why there is no ENDPOINT object, -errno; 0 = fine
+	int error;                // why there is no ENDPOINT object, -errno; 0 = fine
+	uint32_t slot;            // of the peer's; 0 = where we send
+	struct endpoint_pin *pin; // NULL: configured or learnt
 
 	GCancellable *resolving;
 	guint retry;
@@ -68,6 +81,13 @@ void endpoint_clear_source(struct endpoint *e);
 // Asks the kernel for the way and sets the ENDPOINT object to it, or deletes it. 0 or -errno.
 int endpoint_install(struct endpoint *e, const struct endpoint_env *env, uint32_t peer_id);
 void endpoint_uninstall(struct endpoint *e, const struct endpoint_env *env, uint32_t peer_id);
+// To that tuple; NULL: to none, what was pinned is forgotten. The next install follows.
+void endpoint_pin(struct endpoint *e, const struct endpoint_pin *pin);
+// As the data plane has it from an earlier straitd.
+void endpoint_recover_pinned(struct endpoint *e, const struct endpoint_env *env,
+	const struct st_endpoint *body, const struct endpoint_pin *pin);
+// The pin's blob within an ENDPOINT's, NULL: it was not pinned.
+const uint8_t *endpoint_pin_blob(const void *blob, uint16_t blob_len, uint16_t *ret_len);
 // What the data plane had from an earlier straitd. False: it does not fit what is configured now.
 bool endpoint_recover(struct endpoint *e, const struct endpoint_env *env,
 	const struct st_endpoint *body, const void *blob, uint16_t blob_len);

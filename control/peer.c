@@ -4,6 +4,7 @@
 // Sessions are in peer_session.c.
 #include "peer.h"
 
+#include "conn/conn.h"
 #include "dp.h"
 #include "stamps.h"
 #include "wg_internal.h"
@@ -127,6 +128,7 @@ void peer_free(struct peer *p)
 	struct endpoint_env env;
 
 	wg_iface_env(p->iface, &env);
+	conn_peer_gone(p);
 	stamps_forget(wg_of(p)->stamps, p->stamp);
 	peer_clear_sessions(p, true);
 	peer_clear_allowed(p);
@@ -232,6 +234,13 @@ void peer_clear_allowed(struct peer *p)
 
 void peer_configure_endpoint(struct peer *p, const char *host, uint16_t port)
 {
+	if (p->conn) {
+		if (host)
+			g_warning("%s: peer %s is found by ICE, its endpoint %s:%u is ignored; "
+				  "set \"ice\": false for it to use one",
+				p->iface->name, p->name, host, port);
+		return;
+	}
 	endpoint_configure(&p->endpoint, host, port);
 	// An endpoint of old goes on as it is until the kernel's routes are mirrored; recovery_end asks.
 	if (!wg_of(p)->recovered || !wg_recover_endpoint(p))
@@ -247,6 +256,8 @@ void peer_install_endpoint(struct peer *p)
 	r = endpoint_install(&p->endpoint, &env, p->id);
 	if (r && r != before && r != -EDESTADDRREQ)
 		g_message("%s: peer %s: %s", p->iface->name, p->name, endpoint_error_text(r));
+	if (p->conn)
+		conn_refresh(p->conn);
 }
 
 void peer_install(struct peer *p, void (*done)(int status, void *arg), void *arg)

@@ -17,6 +17,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct conn;
 struct wg;
 struct wg_iface;
 
@@ -47,6 +48,7 @@ struct peer {
 	struct timers timers;
 	struct endpoint endpoint;
 	bool narrow; // the path MTU shrank because a router said so
+	struct conn *conn; // by signal service and ICE; NULL = configured or roaming
 	GQueue allowed;
 
 	struct noise_handshake hs; // our initiation under way, else NOISE_ZEROED

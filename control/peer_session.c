@@ -6,6 +6,7 @@
 //
 // Our initiation (peer->hs) and the answer to one of theirs are separate, so that two peers which start
 // at the same moment do not cancel each other's handshake.
+#include "conn/conn.h"
 #include "dp.h"
 #include "peer.h"
 #include "stamps.h"
@@ -82,6 +83,8 @@ static const char *why_not(const struct peer *p)
 		return "no endpoint";
 	if (!p->iface->port)
 		return "listen port is not open";
+	if (p->conn && !peer_has_session(p, wg_now()) && !conn_may_initiate(p->conn))
+		return "waits for ICE, or for the peer to begin";
 	// Before it has told what it holds our stamps may be older than what an earlier process sent.
 	if (!dp_connected(wg_of(p)->dp) || !wg_of(p)->recovery_done)
 		return "data plane is away";
@@ -290,8 +293,10 @@ static void received(
 	p->last_received = now;
 	timers_any_received(&p->timers, &wg->params, now);
 	peer_timers_changed(p);
-	if (endpoint_seen(&p->endpoint, &from->remote, from->remote_port_be, &from->local) ||
-		!p->endpoint.installed)
+	if (p->endpoint.pin)
+		conn_seen(p->conn, &from->remote, from->remote_port_be, &from->local);
+	else if (endpoint_seen(&p->endpoint, &from->remote, from->remote_port_be, &from->local) ||
+		 !p->endpoint.installed)
 		peer_install_endpoint(p);
 }
 
@@ -434,6 +439,8 @@ void peer_timers_due(struct peer *p, uint64_t now)
 
 void peer_key_needed(struct peer *p)
 {
+	if (p->conn)
+		conn_traffic(p->conn);
 	peer_initiate(p, false);
 }
 
@@ -518,11 +525,15 @@ void peer_activity(struct peer *p, const struct st_activity *a, uint64_t now)
 	}
 	peer_timers_changed(p);
 	keep_key_fresh(p, a->flags, now);
+	if (p->conn)
+		conn_activity(p->conn, a);
 }
 
 void peer_seen_at(struct peer *p, const struct st_ev_endpoint *ev)
 {
-	if (endpoint_seen(&p->endpoint, &ev->remote, ev->remote_port_be, &ev->local))
+	if (p->endpoint.pin)
+		conn_seen(p->conn, &ev->remote, ev->remote_port_be, &ev->local);
+	else if (endpoint_seen(&p->endpoint, &ev->remote, ev->remote_port_be, &ev->local))
 		peer_install_endpoint(p);
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //
 // What the admin socket answers. Main loop thread. Each verb fills the reply or returns an error text.
+#include "conn/conn.h"
 #include "daemon.h"
 #include "log.h"
 
@@ -16,6 +17,7 @@ static char *run_status(const struct cJSON *request, struct cJSON *reply, void *
 	cJSON_AddStringToObject(reply, "log_level", log_level());
 	daemon_status(arg, reply);
 	daemon_wg_status(arg, reply);
+	daemon_conn_status(arg, reply);
 	return NULL;
 }
 
@@ -30,6 +32,45 @@ static char *run_interfaces(const struct cJSON *request, struct cJSON *reply, vo
 {
 	daemon_wg_status(arg, reply);
 	cJSON_DeleteItemFromObjectCaseSensitive(reply, "peers");
+	return NULL;
+}
+
+static struct conn *conn_of(const struct cJSON *request, void *arg, char **ret_error)
+{
+	const cJSON *peer = cJSON_GetObjectItemCaseSensitive(request, "peer");
+
+	if (cJSON_IsString(peer))
+		return daemon_conn(arg, peer->valuestring, ret_error);
+	*ret_error = g_strdup("\"peer\" is missing or not a string");
+	return NULL;
+}
+
+static char *run_peer_candidates(const struct cJSON *request, struct cJSON *reply, void *arg)
+{
+	char *error = NULL;
+	struct conn *c = conn_of(request, arg, &error);
+
+	if (c)
+		conn_candidates(c, reply);
+	return error;
+}
+
+static char *run_peer_reconnect(const struct cJSON *request, struct cJSON *reply, void *arg)
+{
+	char *error = NULL;
+	struct conn *c = conn_of(request, arg, &error);
+
+	if (c)
+		conn_reconnect(c);
+	return error;
+}
+
+static char *run_events(const struct cJSON *request, struct cJSON *reply, void *arg)
+{
+	const cJSON *since = cJSON_GetObjectItemCaseSensitive(request, "since");
+	double n = cJSON_IsNumber(since) ? since->valuedouble : 0;
+
+	daemon_events(arg, n > 0 && n < 9e15 ? (uint64_t)n : 0, reply);
 	return NULL;
 }
 
@@ -78,6 +119,9 @@ const struct admin_verb daemon_verbs[] = {
 	{"peers", run_peers},
 	{"interfaces", run_interfaces},
 	{"ports", run_ports},
+	{"peer-candidates", run_peer_candidates},
+	{"peer-reconnect", run_peer_reconnect},
+	{"events", run_events},
 	{"reload", run_reload},
 	{"overlay-show", run_overlay_show},
 	{"overlay-drop", run_overlay_drop},

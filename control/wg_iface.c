@@ -3,6 +3,7 @@
 // One WireGuard interface: its key, listen port with two sockets, mark, port map entries and the WGIF
 // object; see wg_internal.h. Main loop thread. It does not touch the TUN, which host.c makes.
 #include "addr.h"
+#include "conn/conn.h"
 #include "dp.h"
 #include "ids.h"
 #include "netlink.h"
@@ -137,6 +138,7 @@ void wg_iface_free(struct wg_iface *i)
 	struct wg *wg = i->wg;
 
 	wg_uapi_close(i);
+	conn_iface_free(i->conns, false);
 	while (i->peer_list.head)
 		peer_free(i->peer_list.head->data);
 	portmap_clear(i);
@@ -443,7 +445,7 @@ void wg_iface_send(struct wg_iface *i, struct peer *p, uint8_t tos, const void *
 	const struct wg_port *s;
 	int r;
 
-	if (!e->known)
+	if (!e->known || (p->conn && conn_send(p->conn, data, len)))
 		return;
 	s = &i->sockets[wg_family_of(&e->remote)];
 	r = s->fd < 0 ? -EAFNOSUPPORT

@@ -5,6 +5,7 @@
 // authenticated itself, and strangers get silence, or a cookie when there is too much to do.
 #include "../crypto/ratelimiter.h"
 #include "addr.h"
+#include "conn/conn.h"
 #include "dp.h"
 #include "ids.h"
 #include "wg_internal.h"
@@ -196,6 +197,8 @@ void wg_receive(const struct wg_datagram *d, void *arg)
 	uint64_t now = wg_now();
 	uint32_t type = d->len >= 4 ? get_le32(d->data) : 0;
 
+	if (i->conns && conn_receive(i->conns, d))
+		return;
 	if (type == MESSAGE_DATA && d->len >= MESSAGE_DATA_MIN) {
 		receive_data(i, d);
 		return;
@@ -269,7 +272,7 @@ void wg_packet_in(struct wg *wg, const struct st_packet_io *io, const void *data
 	struct peer *p = io->peer_id < ST_MAX_PEERS ? wg->peers[io->peer_id] : NULL;
 	int fd;
 
-	if (!p)
+	if (!p || (p->conn && conn_send(p->conn, data, len)))
 		return;
 	fd = p->iface->sockets[wg_family_of(&io->remote)].fd;
 	if (fd < 0 || wg_socket_send(fd, &io->local, &io->remote, io->remote_port_be, 0, data, len))

@@ -170,8 +170,10 @@ static void add_socket(struct wg_recovered *r, const struct dp_item *item)
 	memcpy(&body, item->body, sizeof(body));
 	old.id = body.key.socket_id;
 	if (!socket_parse(&old, &body)) {
-		g_message("a parked socket is not what it says: %.60s", body.purpose);
-		old.name[0] = 0; // nobody's: closed and unparked with the rest
+		// Of another part of straitd, which asks for it by its id; nobody's are closed and
+		// unparked with the rest.
+		g_debug("a parked socket that is not WireGuard's: %.60s", body.purpose);
+		old.name[0] = 0;
 	}
 	g_array_append_val(r->sockets, old);
 }
@@ -261,6 +263,36 @@ bool wg_recover_endpoint(struct peer *p)
 		return false;
 	wg_iface_env(p->iface, &env);
 	return endpoint_recover(&p->endpoint, &env, &old->body, old->item.blob, old->item.blob_len);
+}
+
+bool wg_recover_pinned(
+	struct peer *p, struct st_endpoint *ret_body, const uint8_t **ret_blob, uint16_t *ret_len)
+{
+	const struct wg_recovered *r = p->iface->wg->recovered;
+	const struct old_endpoint *old =
+		r ? g_hash_table_lookup(r->endpoints, GUINT_TO_POINTER(p->id)) : NULL;
+
+	if (!old || wg_recovered_peer_id(r, p->iface->if_id, p->noise.public_key) != p->id)
+		return false;
+	*ret_body = old->body;
+	*ret_blob = endpoint_pin_blob(old->item.blob, old->item.blob_len, ret_len);
+	return *ret_blob;
+}
+
+int wg_recover_take_socket(struct wg *wg, uint32_t socket_id)
+{
+	struct wg_recovered *r = wg->recovered;
+
+	for (guint n = 0; r && n < r->sockets->len; n++) {
+		struct old_socket *s = &g_array_index(r->sockets, struct old_socket, n);
+		int fd = s->fd;
+
+		if (s->id != socket_id || fd < 0)
+			continue;
+		s->fd = -1;
+		return fd;
+	}
+	return -1;
 }
 
 int wg_recover_socket(struct wg_iface *i, enum wg_family family, uint16_t port)

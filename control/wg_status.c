@@ -4,6 +4,7 @@
 // statistics of the data plane, at most a few seconds old; asking renews them for the next time.
 #include "../crypto/keys.h"
 #include "addr.h"
+#include "conn/conn.h"
 #include "dp.h"
 #include "wg_internal.h"
 
@@ -41,9 +42,10 @@ static void add_endpoint(struct cJSON *into, const struct endpoint *e)
 	cJSON_AddStringToObject(into, "endpoint_host", e->host ? e->host : "");
 	cJSON_AddBoolToObject(into, "roamed", e->roamed);
 	cJSON_AddStringToObject(into, "endpoint_kind",
-		!e->installed                        ? ""
-		: e->body.kind == ST_ENDPOINT_DIRECT ? "direct"
-						     : "control");
+		!e->installed                         ? ""
+		: e->body.kind == ST_ENDPOINT_DIRECT  ? "direct"
+		: e->body.kind == ST_ENDPOINT_CHANNEL ? "channel"
+						      : "control");
 	cJSON_AddStringToObject(into, "local", e->installed ? addr_text(local, &e->body.local) : "");
 	cJSON_AddNumberToObject(into, "path_mtu", e->installed ? e->body.path_mtu : 0);
 }
@@ -75,6 +77,8 @@ static void add_peer(struct cJSON *array, const struct peer *p, uint64_t now)
 	cJSON_AddStringToObject(o, "source", wg_overlay_source(p));
 	cJSON_AddStringToObject(o, "state", state_text(p, now));
 	cJSON_AddStringToObject(o, "last_error", error ? error : "");
+	if (p->conn)
+		conn_peer_status(p->conn, o);
 	cJSON_AddItemToArray(array, o);
 }
 

@@ -500,6 +500,14 @@ void conn_fsm_stop(struct conn_fsm *f, uint64_t now)
 	f->has_local = f->has_remote = false;
 }
 
+void conn_fsm_release(struct conn_fsm *f)
+{
+	paths_release(&f->paths);
+	candidates_clear(&f->early);
+	candidates_clear(&f->ours);
+	sodium_memzero(f, sizeof(*f));
+}
+
 uint32_t conn_fsm_restore(struct conn_fsm *f, const struct ice_path *path, uint64_t now)
 {
 	paths_restore(&f->paths, path, now);

@@ -178,6 +178,8 @@ void conn_fsm_init(struct conn_fsm *f, const struct conn_fsm_ops *ops, bool cont
 // Frees what it holds and calls agent_free and path_drop. Level-triggered: whatever comes later finds a
 // closed object and does nothing.
 void conn_fsm_stop(struct conn_fsm *f, uint64_t now);
+// The memory alone: the process ends, agents are gone, pairs go on without it.
+void conn_fsm_release(struct conn_fsm *f);
 void conn_fsm_start(struct conn_fsm *f, uint64_t now);
 // The pair of an earlier process, still installed; before start. The id that its keep gets.
 uint32_t conn_fsm_restore(struct conn_fsm *f, const struct ice_path *path, uint64_t now);

@@ -53,6 +53,17 @@ void paths_clear(struct conn_paths *ps)
 		ps->ops->changed(ps->arg);
 }
 
+void paths_release(struct conn_paths *ps)
+{
+	struct conn_path **all[] = {&ps->selected, &ps->fallback, &ps->retired};
+
+	for (size_t n = 0; n < G_N_ELEMENTS(all); n++) {
+		if (*all[n])
+			path_free(*all[n]);
+		*all[n] = NULL;
+	}
+}
+
 bool path_direct(const struct ice_path *p)
 {
 	return !p->relayed && p->remote_type != ICE_RELAY;

@@ -45,7 +45,8 @@ struct conn_paths {
 };
 
 void paths_init(struct conn_paths *ps, const struct conn_paths_ops *ops, void *arg);
-void paths_clear(struct conn_paths *ps); // drops all
+void paths_clear(struct conn_paths *ps);   // drops all
+void paths_release(struct conn_paths *ps); // the memory alone
 
 bool path_direct(const struct ice_path *p); // neither candidate is a relay
 bool paths_alive(const struct conn_paths *ps);

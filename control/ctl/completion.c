@@ -28,6 +28,8 @@ static void print_words(const struct ctl_verb *v)
 
 	if (!strcmp(v->name, "completion"))
 		fputs("bash zsh", stdout);
+	else if (!strcmp(v->name, "peer"))
+		fputs("candidates reconnect", stdout);
 	else if (!strcmp(v->name, "capture"))
 		fputs("peer", stdout);
 	else if (!strcmp(v->name, "log-level"))

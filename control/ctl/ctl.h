@@ -66,6 +66,8 @@ void ctl_catch_signals(void);
 
 int status_run(const struct ctl *c, int argc, char **argv);
 int peers_run(const struct ctl *c, int argc, char **argv);
+int peer_run(const struct ctl *c, int argc, char **argv);
+int events_run(const struct ctl *c, int argc, char **argv);
 int ports_run(const struct ctl *c, int argc, char **argv);
 int stages_run(const struct ctl *c, int argc, char **argv);
 int drops_run(const struct ctl *c, int argc, char **argv);

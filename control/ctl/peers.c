@@ -3,6 +3,7 @@
 // straitctl peers: all in a table, or everything about one. The data plane has counters and sessions,
 // straitd has states and names; either alone gives what it has.
 #include "adminclient.h"
+#include "connections.h"
 #include "ctl.h"
 #include "gather.h"
 #include "human.h"
@@ -48,6 +49,7 @@ static const struct list_column columns[] = {
 	{"INTERFACE", "interface", false, NULL},
 	{"STATE", "state", false, format_state},
 	{"ENDPOINT", "endpoint", false, NULL},
+	{"PATH", "ice", false, connections_format},
 	{"HANDSHAKE", "handshake_age_ms", false, human_format_age_ms},
 	{"RX", "rx_bytes", true, human_format_bytes},
 	{"TX", "tx_bytes", true, human_format_bytes},
@@ -118,6 +120,7 @@ static void print_one(const cJSON *peer)
 	printf("peer %s\n", list_json_text(peer, "name"));
 	for (size_t i = 0; i < sizeof(members) / sizeof(*members); i++)
 		print_member(peer, members[i].label, members[i].key, members[i].format);
+	connections_print(cJSON_GetObjectItemCaseSensitive(peer, "ice"));
 	if (cJSON_GetArraySize(keypairs) > 0) {
 		putchar('\n');
 		list_print(keypair_columns, keypairs);

@@ -27,6 +27,9 @@ const struct ctl_option ctl_options[] = {
 const struct ctl_verb ctl_verbs[] = {
 	{"status", "", "both daemons, interfaces, lcores and pools", 0, 0, CTL_O_WATCH, status_run},
 	{"peers", "[NAME]", "WireGuard peers, or all about one", 0, 1, CTL_O_WATCH, peers_run},
+	{"peer", "NAME candidates|reconnect", "candidates of a peer's last attempt; a new attempt",
+		2, 2, 0, peer_run},
+	{"events", "", "what happens to connections, as JSON lines", 0, 0, 0, events_run},
 	{"ports", "", "ports and WireGuard interfaces with counters", 0, 0, CTL_O_WATCH, ports_run},
 	{"stages", "", "calls, packets and cycles of each stage", 0, 0,
 		CTL_O_WATCH | CTL_O_PER_LCORE, stages_run},

@@ -482,10 +482,9 @@ static void ice_parameters_are_checked(void)
 	expect(ICE("\"nat_external_ips\":[\"1.1.1.1/eth0\",\"8.8.8.8/eth0\"]"), nat);
 	expect(ICE("\"nat_external_ips\":[\"1.1.1.1/eth0\",\"nonsense/eth1\"]"), nat);
 	expect(ICE("\"nat_external_ips\":[\"1.1.1.1/\"]"), nat);
-	expect(ICE("\"port_mode\":\"per_peer\",\"disable_ipv6_discovery\":true,"
+	expect(ICE("\"disable_ipv6_discovery\":true,"
 		   "\"interface_blacklist\":[\"eth9\"]"),
 		"");
-	expect(ICE("\"port_mode\":\"other\""), "t.json: $.wireguard[0].ice.port_mode");
 	expect(ICE("\"interface_blacklist\":[\"\"]"),
 		"t.json: $.wireguard[0].ice.interface_blacklist[0]");
 	expect(WG("\"ice\":{}"), "t.json: $.wireguard[0].ice: found \"ice\" without \"signal\"");

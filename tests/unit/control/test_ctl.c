@@ -155,7 +155,7 @@ static void a_slip_of_the_fingers_gets_a_suggestion(void)
 {
 	static const char *const cases[][2] = {
 		{"stauts", "status"},
-		{"peer", "peers"},
+		{"peeer", "peer"},
 		{"neighbors", "neighbours"},
 		{"config", "config check"},
 		{"relaod", "reload"},

@@ -1,0 +1,418 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// The connection of one peer in straitd: the ops of its state machine, and what signal service, ICE and
+// WireGuard tell it; see conn.h. Main loop thread.
+#include "../../crypto/keys.h"
+#include "../wg_internal.h"
+#include "conn_internal.h"
+
+#include <sodium.h>
+
+#include <errno.h>
+#include <string.h>
+
+#define FOLLOW_AFTER_MS 1000
+#define VERSION_PREFIX  "strait/"
+
+// ---- ops of the agent --------------------------------------------------------------------------------------
+
+static void note_candidate(GPtrArray *seen, const char *text)
+{
+	for (guint n = 0; n < seen->len; n++) {
+		if (!strcmp(seen->pdata[n], text))
+			return;
+	}
+	if (seen->len < CONN_SEEN_MAX)
+		g_ptr_array_add(seen, g_strdup(text));
+}
+
+static void on_candidate(const char *candidate, void *arg)
+{
+	struct conn *c = arg;
+
+	note_candidate(c->local_seen, candidate);
+	conn_fsm_local_candidate(&c->fsm, c->agent_generation, candidate, wg_now());
+	conn_timer_update(c);
+}
+
+static void on_nominated(const struct ice_path *path, void *arg)
+{
+	struct conn *c = arg;
+
+	conn_fsm_nominated(&c->fsm, c->agent_generation, path, wg_now());
+	conn_timer_update(c);
+}
+
+static void on_failed(const char *why, void *arg)
+{
+	struct conn *c = arg;
+
+	conn_fsm_failed(&c->fsm, c->agent_generation, why, wg_now());
+	conn_timer_update(c);
+}
+
+static const struct ice_agent_ops agent_ops = {on_candidate, on_nominated, on_failed};
+
+static int op_agent_new(
+	uint32_t generation, bool relay_only, const struct ice_credentials *ours, void *arg)
+{
+	struct conn *c = arg;
+	struct ice_attempt attempt = {.peer_id = c->peer->id,
+		.controlling = c->fsm.controlling,
+		.relay_only = relay_only,
+		.ours = ours};
+
+	g_ptr_array_set_size(c->local_seen, 0);
+	c->agent = ice_agent_new(c->iface->ice, &attempt, &agent_ops, c);
+	c->agent_generation = generation;
+	return c->agent ? 0 : errno ? -errno : -EAGAIN;
+}
+
+static int op_agent_remote(uint32_t generation, const struct ice_credentials *theirs, void *arg)
+{
+	struct conn *c = arg;
+
+	return ice_agent_remote(c->agent, theirs->ufrag, theirs->pwd);
+}
+
+static int op_agent_candidate(uint32_t generation, const char *candidate, void *arg)
+{
+	struct conn *c = arg;
+	int r = ice_agent_candidate(c->agent, candidate);
+
+	return r == -EALREADY ? 0 : r;
+}
+
+static void op_agent_free(uint32_t generation, void *arg)
+{
+	struct conn *c = arg;
+
+	ice_agent_free(c->agent);
+	c->agent = NULL;
+}
+
+// ---- the other ops -----------------------------------------------------------------------------------------
+
+static void op_send(const struct conn_message *m, void *arg)
+{
+	struct conn *c = arg;
+	struct signal_message out = {
+		.type = (enum signal_type)m->type, .version = VERSION_PREFIX STRAIT_VERSION};
+	char payload[2 * ICE_CRED_MAX + 2] = "";
+
+	memcpy(out.peer, c->peer->noise.public_key, sizeof(out.peer));
+	if (m->type == CONN_OFFER || m->type == CONN_ANSWER) {
+		g_snprintf(payload, sizeof(payload), "%s:%s", m->session.cred.ufrag,
+			m->session.cred.pwd);
+		out.payload = payload;
+		out.wg_listen_port = c->iface->wg->port;
+		out.features[out.n_features++] = SIGNAL_FEATURE_DIRECT_CHECK;
+		out.has_session_id = m->session.has_id;
+		memcpy(out.session_id, m->session.id, sizeof(out.session_id));
+	} else if (m->type == CONN_CANDIDATE) {
+		out.payload = m->candidate;
+	} else if (m->type == CONN_MODE) {
+		out.has_direct = true;
+		out.direct = m->direct;
+	}
+	if (signal_client_send(c->iface->signal, &out, NULL, NULL))
+		c->iface->send_refused++;
+	sodium_memzero(payload, sizeof(payload));
+}
+
+static bool op_may_offer(bool unhurried, void *arg)
+{
+	struct conn *c = arg;
+
+	return pace_take(&c->iface->pace, unhurried, wg_now());
+}
+
+static void op_handshake(void *arg)
+{
+	struct conn *c = arg;
+
+	if (!peer_has_session(c->peer, wg_now()))
+		peer_initiate(c->peer, false);
+}
+
+static void op_idle(void *arg)
+{
+	struct conn *c = arg;
+
+	peer_clear_sessions(c->peer, true);
+}
+
+static void op_event(const char *what, const char *detail, void *arg)
+{
+	struct conn *c = arg;
+
+	events_add(c->iface->conns->events, c->iface->wg->name, c->peer->name, what, detail);
+	g_info("conn: %s peer=%s detail=\"%s\"", what, c->peer->name, detail ? detail : "");
+}
+
+static uint32_t op_random(uint32_t bound, void *arg)
+{
+	return randombytes_uniform(bound);
+}
+
+static bool op_have_relay(void *arg)
+{
+	struct conn *c = arg;
+
+	return c->iface->relays && c->iface->relay_standby;
+}
+
+static bool op_port_reachable(void *arg)
+{
+	return ((struct conn *)arg)->iface->port_reachable;
+}
+
+const struct conn_fsm_ops conn_ops = {
+	.agent_new = op_agent_new,
+	.agent_remote = op_agent_remote,
+	.agent_candidate = op_agent_candidate,
+	.agent_free = op_agent_free,
+	.path_keep = conn_path_keep,
+	.path_drop = conn_path_drop,
+	.paths_changed = conn_paths_install,
+	.send = op_send,
+	.may_offer = op_may_offer,
+	.handshake = op_handshake,
+	.idle = op_idle,
+	.event = op_event,
+	.random = op_random,
+	.have_relay = op_have_relay,
+	.port_reachable = op_port_reachable,
+};
+
+// ---- time ----------------------------------------------------------------------------------------------------
+
+static gint by_due(gconstpointer a, gconstpointer b, gpointer arg)
+{
+	const struct conn *x = a, *y = b;
+
+	return x->due < y->due ? -1 : x->due > y->due;
+}
+
+void conn_timers_rearm(struct conn_iface *ci)
+{
+	GSequenceIter *first = g_sequence_get_begin_iter(ci->timers);
+	const struct conn *c = g_sequence_iter_is_end(first) ? NULL : g_sequence_get(first);
+	uint64_t now = wg_now();
+
+	if (!c || c->due == CONN_NEVER)
+		g_source_set_ready_time(ci->source, -1);
+	else
+		g_source_set_ready_time(ci->source,
+			g_get_monotonic_time() + (c->due > now ? (int64_t)(c->due - now) * 1000 : 0));
+}
+
+void conn_timer_update(struct conn *c)
+{
+	uint64_t due = conn_fsm_next(&c->fsm);
+
+	if (due == c->due)
+		return;
+	c->due = due;
+	g_sequence_sort_changed(c->timer, by_due, NULL);
+	conn_timers_rearm(c->iface);
+}
+
+void conn_due(struct conn *c, uint64_t now)
+{
+	conn_fsm_expire(&c->fsm, now);
+	conn_timer_update(c);
+}
+
+// ---- from the signal service -----------------------------------------------------------------------------------
+
+// "ufrag:pwd"; ":" alone is a peer that does no ICE. False: neither.
+static bool take_credentials(struct ice_credentials *ret, const char *payload)
+{
+	const char *colon = payload ? strchr(payload, ':') : NULL;
+	size_t n = colon ? (size_t)(colon - payload) : 0;
+
+	if (!colon || strchr(colon + 1, ':') || n > ICE_CRED_MAX || strlen(colon + 1) > ICE_CRED_MAX)
+		return false;
+	memcpy(ret->ufrag, payload, n);
+	g_strlcpy(ret->pwd, colon + 1, sizeof(ret->pwd));
+	return !ret->ufrag[0] == !ret->pwd[0];
+}
+
+static bool take_session(struct conn *c, struct conn_message *ret, const struct signal_message *m)
+{
+	if (!take_credentials(&ret->session.cred, m->payload))
+		return false;
+	ret->session.has_id = m->has_session_id;
+	memcpy(ret->session.id, m->session_id, sizeof(ret->session.id));
+	for (unsigned int n = 0; n < m->n_features; n++)
+		ret->direct_check =
+			ret->direct_check || m->features[n] == SIGNAL_FEATURE_DIRECT_CHECK;
+	ret->strait = m->version && g_str_has_prefix(m->version, VERSION_PREFIX);
+	ret->wg_port = m->wg_listen_port <= UINT16_MAX ? (uint16_t)m->wg_listen_port : 0;
+	g_strlcpy(c->version, m->version ? m->version : "", sizeof(c->version));
+	return true;
+}
+
+void conn_message(struct conn *c, const struct signal_message *m)
+{
+	struct conn_message in = {.type = (enum conn_message_type)m->type};
+
+	if (m->type == SIGNAL_OFFER || m->type == SIGNAL_ANSWER) {
+		if (!take_session(c, &in, m)) {
+			c->fsm.refused++;
+			return;
+		}
+	} else if (m->type == SIGNAL_CANDIDATE) {
+		if (!m->payload || strlen(m->payload) >= CONN_CANDIDATE_LEN) {
+			c->fsm.refused++;
+			return;
+		}
+		in.candidate = m->payload;
+		if (c->fsm.phase == CONN_WAITING || c->fsm.phase == CONN_OFFERED)
+			g_ptr_array_set_size(c->remote_seen, 0);
+		note_candidate(c->remote_seen, m->payload);
+	} else if (m->type == SIGNAL_MODE) {
+		in.direct = m->has_direct && m->direct;
+	}
+	conn_fsm_message(&c->fsm, &in, wg_now());
+	sodium_memzero(&in, sizeof(in));
+	conn_timer_update(c);
+}
+
+// ---- from WireGuard --------------------------------------------------------------------------------------------
+
+bool conn_may_initiate(const struct conn *c)
+{
+	return c->fsm.paths.selected && c->fsm.due[CONN_TIMER_HANDSHAKE] == CONN_NEVER;
+}
+
+void conn_traffic(struct conn *c)
+{
+	conn_fsm_traffic(&c->fsm, wg_now());
+	conn_timer_update(c);
+}
+
+void conn_activity(struct conn *c, const struct st_activity *a)
+{
+	uint64_t now = wg_now();
+
+	if (a->selected_received_age_ms != UINT32_MAX)
+		c->selected_heard_at = now - MIN(now, a->selected_received_age_ms);
+	// An op may drop a keep, the array stays.
+	for (int n = 0; n < CONN_KEEPS; n++) {
+		bool selected =
+			c->fsm.paths.selected && c->keeps[n].path_id == c->fsm.paths.selected->id;
+
+		if (selected && c->keeps[n].keep)
+			ice_keep_activity(c->keeps[n].keep, a);
+	}
+}
+
+// Only nomination moves us, with one exception: a peer up to v0.18 that announced direct sends from
+// WireGuard's own port, and reads nothing from its ICE port any more.
+void conn_seen(struct conn *c, const struct st_addr *remote, uint16_t remote_port_be,
+	const struct st_addr *local)
+{
+	const struct conn_path *s = c->fsm.paths.selected;
+	uint64_t now = wg_now();
+
+	if (!s || s->path.relayed || !c->fsm.peer_direct || c->fsm.peer_strait)
+		return;
+	if (memcmp(&s->path.remote, remote, sizeof(*remote)) ||
+		s->path.remote_port_be == remote_port_be ||
+		(c->follows && c->follow_port_be == remote_port_be))
+		return;
+	if (now < MAX(c->selected_heard_at, s->since) + FOLLOW_AFTER_MS)
+		return;
+	c->follows = true;
+	c->follow_addr = *remote;
+	c->follow_port_be = remote_port_be;
+	op_event("follows", "peer sends from another port", c);
+	conn_paths_install(c);
+}
+
+bool conn_send(struct conn *c, const void *data, size_t len)
+{
+	const struct conn_path *s = c->fsm.paths.selected;
+	struct conn_keep *k = s && s->path.relayed ? conn_keep_of(c, s) : NULL;
+
+	if (!k)
+		return false;
+	if (!k->keep || ice_keep_send(k->keep, data, len))
+		c->iface->wg->wg->counters.send_failed++;
+	return true;
+}
+
+void conn_reconnect(struct conn *c)
+{
+	conn_fsm_reconnect(&c->fsm, wg_now());
+	conn_timer_update(c);
+}
+
+// ---- life --------------------------------------------------------------------------------------------------------
+
+struct conn *conn_new(struct conn_iface *ci, struct peer *p)
+{
+	struct conn *c = g_new0(struct conn, 1);
+	char ours[KEY_BASE64_LEN], theirs[KEY_BASE64_LEN];
+
+	c->iface = ci;
+	c->peer = p;
+	c->due = CONN_NEVER;
+	c->local_seen = g_ptr_array_new_with_free_func(g_free);
+	c->remote_seen = g_ptr_array_new_with_free_func(g_free);
+	for (int n = 0; n < CONN_EXTRA; n++) {
+		endpoint_init(&c->extra[n], NULL, NULL);
+		c->extra[n].slot = (uint32_t)n + 1;
+	}
+	// As NetBird: by the base64 texts, whose order differs from that of the keys.
+	key_to_base64(ours, ci->wg->public_key);
+	key_to_base64(theirs, p->noise.public_key);
+	conn_fsm_init(&c->fsm, &conn_ops, strcmp(ours, theirs) > 0, c);
+	c->timer = g_sequence_insert_sorted(ci->timers, c, by_due, NULL);
+	signal_client_peer_add(ci->signal, p->noise.public_key);
+	p->conn = c;
+	return c;
+}
+
+void conn_start(struct conn *c)
+{
+	uint64_t now = wg_now();
+
+	(void)conn_path_recover(c);
+	conn_fsm_start(&c->fsm, now);
+	if (c->iface->signal_up)
+		conn_fsm_signal(&c->fsm, true, now);
+	conn_timer_update(c);
+}
+
+void conn_free(struct conn *c, bool keep_paths)
+{
+	struct conn_iface *ci = c->iface;
+
+	c->peer->conn = NULL;
+	signal_client_peer_del(ci->signal, c->peer->noise.public_key);
+	if (keep_paths) {
+		// Objects, allocations and pairs go on until the next straitd takes them.
+		ice_agent_free(c->agent);
+		conn_fsm_release(&c->fsm);
+		for (int n = 0; n < CONN_EXTRA; n++)
+			endpoint_fini(&c->extra[n]);
+	} else {
+		conn_fsm_stop(&c->fsm, wg_now());
+		conn_paths_uninstall(c);
+	}
+	g_sequence_remove(c->timer);
+	conn_timers_rearm(ci);
+	g_ptr_array_unref(c->local_seen);
+	g_ptr_array_unref(c->remote_seen);
+	sodium_memzero(&c->fsm, sizeof(c->fsm));
+	g_free(c);
+}
+
+void conn_peer_gone(struct peer *p)
+{
+	if (p->conn)
+		conn_free(p->conn, false);
+}
