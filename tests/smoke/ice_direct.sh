@@ -1,0 +1,25 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-3-Clause
+#
+# Two gateways behind port-preserving NATs: the tunnel comes up by itself and directly, a relay stands by.
+# shellcheck source=lab.sh
+. "$(dirname "$0")/lab.sh"
+# shellcheck source=traffic.sh
+. "$(dirname "$0")/traffic.sh"
+# shellcheck source=ice_sites.sh
+. "$(dirname "$0")/ice_sites.sh"
+lab_init ice_direct
+
+must 'two sites behind NATs, a server' ice_lab port port
+must 'gateway a starts' gateway_start a
+must 'gateway b starts' gateway_start b
+must 'the tunnel comes up' session_up lana 10.2.0.2
+check 'a is connected' ice_is a b .state connected
+check 'directly' ice_is a b .path.relayed false
+check 'roles are opposite' not equal "$(ice_field a b .role)" "$(ice_field b a .role)"
+check 'one handshake was enough' equal "$(peer_field a b handshakes)" 1
+check 'a relay stands by at a' wait_until 20 ice_is a b .standby.relayed true
+check 'a relay stands by at b' wait_until 5 ice_is b a .standby.relayed true
+check 'and the path is still direct' ice_is b a .path.relayed false
+check 'no new handshake for it' equal "$(peer_field a b handshakes)" 1
+lab_finish
