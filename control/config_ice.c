@@ -72,7 +72,6 @@ static bool server_url_valid(const char *url, bool *ret_turn)
 
 // ---- servers ---------------------------------------------------------------------------------------------
 
-
 static int check_credentials(const struct json_at *at, const struct config_ice_server *s, bool turn)
 {
 	if (!turn && (s->username || s->password || s->secret))
