@@ -47,7 +47,7 @@ struct peer {
 	struct cookie cookie;
 	struct timers timers;
 	struct endpoint endpoint;
-	bool narrow; // the path MTU shrank because a router said so
+	bool narrow;       // the path MTU shrank because a router said so
 	struct conn *conn; // by signal service and ICE; NULL = configured or roaming
 	GQueue allowed;
 

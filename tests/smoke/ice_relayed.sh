@@ -1,0 +1,41 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-3-Clause
+#
+# Two gateways behind symmetric NATs: the tunnel comes up through the TURN server. straitd is killed under a
+# numbered stream and started again: nothing is lost, nobody handshakes. Then the NATs become kind, and the
+# path becomes direct under another stream without a number missing.
+# shellcheck source=lab.sh
+. "$(dirname "$0")/lab.sh"
+# shellcheck source=traffic.sh
+. "$(dirname "$0")/traffic.sh"
+# shellcheck source=ice_sites.sh
+. "$(dirname "$0")/ice_sites.sh"
+lab_init ice_relayed
+
+must 'two sites behind symmetric NATs, a server' ice_lab symmetric symmetric
+must 'gateway a starts' gateway_start a
+must 'gateway b starts' gateway_start b
+must 'the tunnel comes up' session_up lana 10.2.0.2
+check 'a is connected' ice_is a b .state connected
+check 'relayed' ice_is a b .path.relayed true
+check 'b agrees' ice_is b a .path.relayed true
+
+must 'a stream runs' eval 'stream_start ab lana lanb 10.2.0.2 500 60'
+shake=$(peer_field b a handshakes)
+bg_stop straitd-a KILL
+straitd_start a
+must 'straitd is back' wait_until 20 gateway_ready a
+check 'on the path that it had' wait_until 5 ice_is a b .state connected
+check 'b never noticed' ice_is b a .path_changes 0
+check 'no handshake' equal "$(peer_field b a handshakes)" "$shake"
+
+ice_nat a port
+ice_nat b port
+ctl a peer b reconnect
+check 'a new attempt is direct' wait_until 15 ice_is a b .path.relayed false
+check 'for b as well' wait_until 5 ice_is b a .path.relayed false
+check 'the relay stands by' ice_is a b .standby.relayed true
+check 'still no handshake' equal "$(peer_field b a handshakes)" "$shake"
+stream_end ab now
+check 'each number once' stream_judge ab
+lab_finish
