@@ -2,8 +2,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 #
 # Two gateways behind symmetric NATs: the tunnel comes up through the TURN server. straitd is killed under a
-# numbered stream and started again: nothing is lost, nobody handshakes. Then the NATs become kind, and the
-# path becomes direct under another stream without a number missing.
+# numbered stream and started again: nothing is lost, nobody handshakes.
 # shellcheck source=lab.sh
 . "$(dirname "$0")/lab.sh"
 # shellcheck source=traffic.sh
@@ -29,13 +28,6 @@ check 'on the path that it had' wait_until 5 ice_is a b .state connected
 check 'b never noticed' ice_is b a .path_changes 0
 check 'no handshake' equal "$(peer_field b a handshakes)" "$shake"
 
-ice_nat a port
-ice_nat b port
-ctl a peer b reconnect
-check 'a new attempt is direct' wait_until 15 ice_is a b .path.relayed false
-check 'for b as well' wait_until 5 ice_is b a .path.relayed false
-check 'the relay stands by' ice_is a b .standby.relayed true
-check 'still no handshake' equal "$(peer_field b a handshakes)" "$shake"
 stream_end ab now
 check 'each number once' stream_judge ab
 lab_finish
