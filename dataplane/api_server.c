@@ -11,6 +11,7 @@
 #include "packet_io.h"
 #include "park.h"
 #include "tables/peer.h"
+#include "tables/route.h"
 #include "trace.h"
 
 #include <errno.h>
@@ -356,6 +357,7 @@ static void on_control(struct client *c, const struct request *r)
 		break;
 	case ST_OP_SYNC_END:
 		log_info("api: sync done swept=%u", object_sync_end());
+		route_synced();
 		hold = true;
 		break;
 	case ST_OP_KEEPALIVE:

@@ -62,6 +62,13 @@ static void free_ring_of_mbufs(struct rte_ring *r)
 	rte_ring_free(r);
 }
 
+static void scratch_free(struct aead_scratch *s)
+{
+	if (s != NULL)
+		sodium_memzero(s, sizeof(*s));
+	rte_free(s);
+}
+
 static void lcore_free(struct lcore *lc)
 {
 	if (lc == NULL)
@@ -74,9 +81,8 @@ static void lcore_free(struct lcore *lc)
 	reassembly_free(lc->frags);
 	if (lc->aead != NULL)
 		lc->aead->ctx_free(lc->aead_ctx);
-	if (lc->scratch != NULL)
-		sodium_memzero(lc->scratch, sizeof(*lc->scratch));
-	rte_free(lc->scratch);
+	scratch_free(lc->opening);
+	scratch_free(lc->sealing);
 	rte_free(lc->turn);
 	rte_free(lc->counts);
 	rte_free(lc);
@@ -119,14 +125,15 @@ static struct lcore *lcore_new(uint16_t id, unsigned int rte_id, uint16_t nb,
 	lc->icmp_stamp = lc->now = rte_rdtsc();
 	lc->ip_id = (uint16_t)randombytes_random();
 	lc->counts = rte_zmalloc("counts", ST_MAX_IFACES * sizeof(*lc->counts), RTE_CACHE_LINE_SIZE);
-	lc->scratch = rte_zmalloc("scratch", sizeof(*lc->scratch), RTE_CACHE_LINE_SIZE);
+	lc->opening = rte_zmalloc("opening", sizeof(*lc->opening), RTE_CACHE_LINE_SIZE);
+	lc->sealing = rte_zmalloc("sealing", sizeof(*lc->sealing), RTE_CACHE_LINE_SIZE);
 	lc->turn = turn_lcore_new(lc->hz);
 	lc->frags = reassembly_new(randombytes_random());
 	lc->aead_ctx = aead->ctx_new();
 	if (lc->aead_ctx != NULL)
 		lc->aead = aead;
-	if (lc->counts == NULL || lc->scratch == NULL || lc->turn == NULL || lc->frags == NULL ||
-		lc->aead == NULL || !make_rings(lc, nb)) {
+	if (lc->counts == NULL || lc->opening == NULL || lc->sealing == NULL || lc->turn == NULL ||
+		lc->frags == NULL || lc->aead == NULL || !make_rings(lc, nb)) {
 		lcore_free(lc);
 		return NULL;
 	}

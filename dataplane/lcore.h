@@ -113,8 +113,10 @@ struct lcore {
 	void *aead_ctx;
 	const struct aead_backend *aead;
 	struct rte_mempool *pool;
-	struct reassembly *frags;                 // stages/reassemble.c
-	struct aead_scratch *scratch;             // stages/crypt.h: operations of one burst
+	struct reassembly *frags; // stages/reassemble.c
+	// stages/crypt.h: operations of one burst of wg_open and of wg_encrypt, which may run inside the
+	// other's burst when the vecs between them are full.
+	struct aead_scratch *opening, *sealing;
 	struct turn_lcore *turn;                  // stages/turn.h
 	struct vec again;                         // enters at packet_of(m)->target in the next pass
 	struct rte_mbuf *neigh_head, *neigh_tail; // packets that wait for a neighbour

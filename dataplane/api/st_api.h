@@ -738,7 +738,8 @@ struct st_packet_io {
 	X(turn_no_permission, "no live permission for this peer")                                  \
 	X(turn_policed, "over the byte rate of the allocation or its user")                        \
 	X(turn_hairpin, "would pass the relay of this box a second time")                          \
-	X(stun_limited, "STUN over the rate of its source, or more than straitd is given")
+	X(stun_limited, "STUN over the rate of its source, or more than straitd is given")         \
+	X(not_synced, "held until straitd has installed everything after a start of strait-dp")
 
 enum st_drop {
 #define X(name, text) ST_DROP_##name,

@@ -86,9 +86,9 @@ bool crypt_add(struct aead_scratch *s, struct rte_mbuf *m, uint32_t off, const u
 	return true;
 }
 
-void crypt_open(struct lcore *lc)
+void crypt_open(struct lcore *lc, struct aead_scratch *s)
 {
-	lc->aead->open(lc->aead_ctx, lc->scratch->ops, lc->scratch->n);
+	lc->aead->open(lc->aead_ctx, s->ops, s->n);
 }
 
 static void return_tag(struct aead_scratch *s, unsigned int i)
@@ -102,10 +102,8 @@ static void return_tag(struct aead_scratch *s, unsigned int i)
 	memcpy(rte_pktmbuf_mtod(before->next, uint8_t *), s->tags[i] + AEAD_TAG_LEN - split, split);
 }
 
-void crypt_seal(struct lcore *lc)
+void crypt_seal(struct lcore *lc, struct aead_scratch *s)
 {
-	struct aead_scratch *s = lc->scratch;
-
 	lc->aead->seal(lc->aead_ctx, s->ops, s->n);
 	for (uint32_t i = 0; i < s->n; i++)
 		if (unlikely(s->split[i] != 0))

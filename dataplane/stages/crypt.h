@@ -35,5 +35,5 @@ static inline bool crypt_full(const struct aead_scratch *s)
 // segments.
 bool crypt_add(struct aead_scratch *s, struct rte_mbuf *m, uint32_t off, const uint8_t *key,
 	uint64_t nonce);
-void crypt_open(struct lcore *lc);
-void crypt_seal(struct lcore *lc); // writes tags back where they belong
+void crypt_open(struct lcore *lc, struct aead_scratch *s);
+void crypt_seal(struct lcore *lc, struct aead_scratch *s); // writes tags back where they belong

@@ -270,7 +270,7 @@ static void act(struct lcore *lc, struct rte_mbuf *m, const struct route_result 
 			stage_drop(lc, m, ST_DROP_route_martian);
 		return;
 	case ST_ROUTE_BLACKHOLE:
-		stage_drop(lc, m, ST_DROP_route_blackhole);
+		stage_drop(lc, m, r->why);
 		return;
 	case ST_ROUTE_PROHIBIT:
 		refuse(lc, m, ICMP_KIND_PROHIBITED, ST_DROP_route_prohibit);

@@ -89,7 +89,8 @@ unsigned int staging_flush(struct lcore *lc, struct peer *peer)
 	if (n == 0)
 		return 0;
 	unlink_peer(lc, peer);
-	while (peer->staged_head != NULL)
+	// Not until it is empty: a full vec runs wg_encrypt on the spot, which stages what it cannot seal.
+	for (unsigned int i = 0; i < n; i++)
 		stage_push(lc, ST_STAGE_wg_encrypt, pop(lc, peer));
 	return n;
 }

@@ -63,13 +63,23 @@ static void flush(struct lcore *lc, uint16_t port, uint16_t queue)
 	b->n = 0;
 }
 
+// A device may have got the number of one that went while the frame was in a ring.
+static bool is_device_of(const struct packet *p)
+{
+	const struct iface *ifc = iface_get(p->flags & PACKET_F_TO_HOST ? p->iif : p->oif);
+
+	return ifc != NULL &&
+	       p->out_port == (p->flags & PACKET_F_TO_HOST ? ifc->host_port : ifc->eth_port);
+}
+
 static void transmit(struct lcore *lc, const struct lcore_plan *plan, struct rte_mbuf *m)
 {
 	struct packet *p = packet_of(m);
 	uint16_t port = p->out_port;
 	struct outbuf *b;
 
-	if (unlikely(port >= RTE_MAX_ETHPORTS)) {
+	if (unlikely(port >= RTE_MAX_ETHPORTS ||
+		     ((p->flags & PACKET_F_BY_HANDOFF) && !is_device_of(p)))) {
 		drop_now(lc, m, ST_DROP_iface_down);
 		return;
 	}

@@ -275,6 +275,11 @@ static void accept_packet(struct lcore *lc, struct peer *peer, struct rte_mbuf *
 	struct peer_counts *c = &peer->counts[lc->id];
 	uint32_t len = m->pkt_len - p->wg_off;
 
+	// Its id may be another peer's by now, and nothing of this one may be told under it.
+	if (unlikely(atomic_load_explicit(&peer->dead, memory_order_acquire))) {
+		stage_drop(lc, m, ST_DROP_wg_peer_removed);
+		return;
+	}
 	if (unlikely(!slots_hold(peer, kp))) { // displaced a moment ago
 		stage_drop(lc, m, ST_DROP_wg_no_session);
 		return;

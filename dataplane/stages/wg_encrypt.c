@@ -7,6 +7,7 @@
 #include "../tables/lpm.h"
 #include "../tables/peer.h"
 #include "../tables/portmap.h"
+#include "../tables/route.h"
 #include "../trace.h"
 #include "checksum.h"
 #include "crypt.h"
@@ -28,6 +29,7 @@
 #define PREFETCH_AHEAD 4
 
 struct batch {
+	bool synced; // route_is_synced()
 	uint32_t n;
 	struct rte_mbuf *m[CRYPT_BURST];
 };
@@ -285,11 +287,11 @@ static void send_sealed(struct lcore *lc, struct rte_mbuf *m)
 
 static void finish(struct lcore *lc)
 {
-	struct aead_scratch *s = lc->scratch;
+	struct aead_scratch *s = lc->sealing;
 
 	if (s->n == 0)
 		return;
-	crypt_seal(lc);
+	crypt_seal(lc, s);
 	for (uint32_t i = 0; i < s->n; i++)
 		send_sealed(lc, s->m[i]);
 	s->n = s->segs_used = 0;
@@ -297,7 +299,7 @@ static void finish(struct lcore *lc)
 
 static void seal_one(struct lcore *lc, struct rte_mbuf *m)
 {
-	struct aead_scratch *s = lc->scratch;
+	struct aead_scratch *s = lc->sealing;
 	const struct packet *p = packet_of(m);
 	struct rte_mbuf *sealed;
 
@@ -449,6 +451,11 @@ static void take(struct lcore *lc, struct batch *b, struct rte_mbuf *m)
 		stage_drop(lc, m, ST_DROP_iface_down);
 		return;
 	}
+	// A packet of the box itself: of allowed IPs that come one by one it might go to the wrong peer.
+	if (unlikely(!b->synced && !(p->flags & PACKET_F_KEEPALIVE))) {
+		stage_drop(lc, m, ST_DROP_not_synced);
+		return;
+	}
 	mtu = p->mtu != 0 ? RTE_MIN(p->mtu, wg->mtu) : wg->mtu;
 	if (unlikely(m->pkt_len > mtu)) {
 		admit_fragments(lc, b, wg, m, mtu);
@@ -461,9 +468,9 @@ static void take(struct lcore *lc, struct batch *b, struct rte_mbuf *m)
 
 void wg_encrypt_run(struct lcore *lc, struct vec *in)
 {
-	struct batch b = {.n = 0};
+	struct batch b = {.synced = route_is_synced()};
 
-	lc->scratch->n = lc->scratch->segs_used = 0;
+	lc->sealing->n = lc->sealing->segs_used = 0;
 	for (uint32_t i = 0; i < in->n; i++)
 		take(lc, &b, in->m[i]);
 	seal(lc, &b);

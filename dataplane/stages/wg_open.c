@@ -9,9 +9,9 @@
 
 static void finish(struct lcore *lc)
 {
-	struct aead_scratch *s = lc->scratch;
+	struct aead_scratch *s = lc->opening;
 
-	crypt_open(lc);
+	crypt_open(lc, s);
 	for (uint32_t i = 0; i < s->n; i++) {
 		if (unlikely(!s->ops[i].ok)) {
 			stage_drop(lc, s->m[i], ST_DROP_wg_bad_tag);
@@ -25,7 +25,7 @@ static void finish(struct lcore *lc)
 
 void wg_open_run(struct lcore *lc, struct vec *in)
 {
-	struct aead_scratch *s = lc->scratch;
+	struct aead_scratch *s = lc->opening;
 
 	s->n = s->segs_used = 0;
 	for (uint32_t i = 0; i < in->n; i++) {

@@ -8,6 +8,7 @@
 #include "../reclaim.h"
 #include "lpm.h"
 
+#include <rte_branch_prediction.h>
 #include <rte_byteorder.h>
 
 #include <errno.h>
@@ -64,6 +65,7 @@ static struct {
 	struct table *buckets[TABLE_BUCKETS];
 	uint32_t nb_tables;
 	struct rules *_Atomic rules[2]; // by family; main: wo, lcore: ro
+	_Atomic bool synced;            // main: wo, lcore: ro
 } rt;
 
 _Atomic uint32_t route_generation = 1;
@@ -444,7 +446,19 @@ static void result_refuse(uint8_t rule_action, struct route_result *ret)
 		.action = action[rule_action], .why = why_of(action[rule_action])};
 }
 
-void route_lookup(const struct route_flow *flow, struct route_result *ret)
+void route_synced(void)
+{
+	if (atomic_exchange_explicit(&rt.synced, true, memory_order_release))
+		return;
+	route_changed();
+}
+
+bool route_is_synced(void)
+{
+	return atomic_load_explicit(&rt.synced, memory_order_acquire);
+}
+
+static void look_up(const struct route_flow *flow, struct route_result *ret)
 {
 	const struct rules *rules = atomic_load_explicit(&rt.rules[flow->ipv6], memory_order_acquire);
 
@@ -468,4 +482,13 @@ void route_lookup(const struct route_flow *flow, struct route_result *ret)
 		return;
 	}
 	*ret = (struct route_result){.action = 0, .why = ST_DROP_no_route};
+}
+
+void route_lookup(const struct route_flow *flow, struct route_result *ret)
+{
+	bool synced = route_is_synced(); // before the look-up: what it finds is as new
+
+	look_up(flow, ret);
+	if (unlikely(!synced) && ret->action != ST_ROUTE_LOCAL && ret->action != ST_ROUTE_BROADCAST)
+		*ret = (struct route_result){.action = ST_ROUTE_BLACKHOLE, .why = ST_DROP_not_synced};
 }

@@ -33,6 +33,11 @@ struct route_flow {
 extern _Atomic uint32_t route_generation; // main: wo, lcore: ro (acquire)
 void route_changed(void);                 // main
 
+// Nothing is forwarded before the first sync of this process has ended: of rules and routes that come one by
+// one, the first may lead to where a packet must not go. Only what is for the box itself gets through.
+void route_synced(void);    // main, once
+bool route_is_synced(void); // lcore
+
 void route_lookup(const struct route_flow *flow, struct route_result *ret); // lcore
 bool route_wants_ports(bool ipv6); // lcore: whether a rule looks at ports; else a flow needs none
 

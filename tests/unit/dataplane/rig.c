@@ -191,6 +191,7 @@ int rig_init(const char *aead)
 	must(neigh_tables_init(), "neigh");
 	must(portmap_tables_init(), "portmap");
 	must(route_tables_init(), "route");
+	route_synced();
 	must(peer_tables_init(), "peer");
 	must(turn_tables_init(), "turn");
 	start_devices();

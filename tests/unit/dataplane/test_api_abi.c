@@ -134,6 +134,7 @@ static void numbers_stand_where_they_stood(void)
 	CU_ASSERT_EQUAL(ST_DROP_iface_down, 41);
 	CU_ASSERT_EQUAL(ST_DROP_turn_malformed, 42);
 	CU_ASSERT_EQUAL(ST_DROP_stun_limited, 49);
+	CU_ASSERT_EQUAL(ST_DROP_not_synced, 50);
 	CU_ASSERT_EQUAL(ST_STAGE_COUNT, 13);
 }
 

@@ -40,6 +40,7 @@ static struct route_result look(const char *src, const char *dst)
 static void begin(void)
 {
 	CU_ASSERT_EQUAL_FATAL(route_tables_init(), 0);
+	route_synced();
 }
 
 static void end(void)
@@ -182,6 +183,32 @@ static void ports_choose_the_rule(void)
 	rule_del(&rest);
 	drop(&a);
 	drop(&b);
+	end();
+}
+
+static void before_the_first_sync_only_the_box_itself_is_reached(void)
+{
+	struct st_rule all = rule_of(10, 254);
+	struct st_route def = route_to(254, "0.0.0.0", 0, 1), own = route_to(254, "10.0.0.1", 32, 0);
+	uint32_t generation;
+
+	CU_ASSERT_EQUAL_FATAL(route_tables_init(), 0);
+	CU_ASSERT_EQUAL(look("1.1.1.1", "8.8.8.8").why, ST_DROP_not_synced);
+	CU_ASSERT_EQUAL(rule_set(&all, NULL), 0);
+	own.action = ST_ROUTE_LOCAL;
+	own.nb_nexthops = 0;
+	CU_ASSERT_EQUAL(route_set(&def, NULL), 0);
+	CU_ASSERT_EQUAL(route_set(&own, NULL), 0);
+	CU_ASSERT_EQUAL(look("1.1.1.1", "8.8.8.8").action, ST_ROUTE_BLACKHOLE);
+	CU_ASSERT_EQUAL(look("1.1.1.1", "8.8.8.8").why, ST_DROP_not_synced);
+	CU_ASSERT_EQUAL(look("1.1.1.1", "10.0.0.1").action, ST_ROUTE_LOCAL);
+	generation = atomic_load(&route_generation);
+	route_synced();
+	CU_ASSERT_NOT_EQUAL(atomic_load(&route_generation), generation);
+	CU_ASSERT_EQUAL(look("1.1.1.1", "8.8.8.8").if_id, 1);
+	rule_del(&all);
+	drop(&def);
+	drop(&own);
 	end();
 }
 
@@ -339,6 +366,8 @@ int main(void)
 		{"rules are tried in the order of their priority",
 			rules_are_tried_in_the_order_of_their_priority},
 		{"selectors and inversion choose the rule", selectors_and_inversion_choose_the_rule},
+		{"before the first sync only the box itself is reached",
+			before_the_first_sync_only_the_box_itself_is_reached},
 		{"ports choose the rule", ports_choose_the_rule},
 		{"suppression ignores short prefixes", suppression_ignores_short_prefixes},
 		{"each action has its result", each_action_has_its_result},

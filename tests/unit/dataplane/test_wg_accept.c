@@ -2,6 +2,7 @@
 //
 // From the WAN into the box: classify, wg_open, wg_accept, and route to the LAN.
 #include "rig.h"
+#include "stage.h"
 #include "stages/header.h"
 
 #include <rte_cycles.h>
@@ -367,6 +368,100 @@ static void an_initiator_asks_for_a_new_key_while_it_only_receives(void)
 	end();
 }
 
+static void nothing_is_told_of_a_removed_peer(void)
+{
+	struct rte_mbuf *m;
+
+	begin(ST_KEY_RESPONDER);
+	atomic_store(&rig.peer->dead, true); // its id may be another one's already
+	m = rig_seal(inner4(100), RIG_INDEX, counter++, false);
+	rte_pktmbuf_mtod_offset(m, struct rte_udp_hdr *, 20)->src_port = htons(7777);
+	rig_fix_udp4(m, 0);
+	receive(m);
+	CU_ASSERT_EQUAL(rig_drops(ST_DROP_wg_peer_removed), 1);
+	CU_ASSERT_EQUAL(rig_drops_all(), 1);
+	CU_ASSERT(!rig_event(ST_EV_ENDPOINT_SEEN, NULL));
+	CU_ASSERT(!rig_event(ST_EV_KEY_CONFIRMED, NULL));
+	atomic_store(&rig.peer->dead, false);
+	end();
+}
+
+static void enter(enum st_stage stage, uint16_t if_id, struct rte_mbuf *m)
+{
+	struct packet *p = packet_of(m);
+
+	memset(p, 0, sizeof(*p));
+	p->iif = if_id;
+	p->stamp = rte_rdtsc();
+	stage_push(lcores.lc[0], stage, m);
+}
+
+static void data_waits_at_wg_open(unsigned int n)
+{
+	for (unsigned int i = 0; i < n; i++) {
+		struct rte_mbuf *m = rig_seal(rig_udp4(RIG_FAR_HOST, RIG_FAR_HOST + 1, 1, 2, 60),
+			RIG_INDEX, counter++, false);
+
+		rig_ether(m, RIG_WAN);
+		enter(ST_STAGE_rx, RIG_WAN, m);
+	}
+	stage_drain(lcores.lc[0], ST_STAGE_rx);
+	stage_drain(lcores.lc[0], ST_STAGE_classify);
+	CU_ASSERT_EQUAL(lcores.lc[0]->in[ST_STAGE_wg_open].n, n);
+}
+
+// Between wg_open and wg_encrypt every vec is full: opening a burst runs all of them, and sealing a burst
+// comes in the middle of opening one.
+static void a_seal_may_come_inside_of_an_open(void)
+{
+	struct lcore *lc = lcores.lc[0];
+	uint64_t sealed = lc->stats[ST_STAGE_wg_encrypt].packets, all = 4 * VEC_MAX;
+
+	begin(ST_KEY_INITIATOR);
+	atomic_store(&rig.peer->owner, 0);
+	lc->now = rte_rdtsc();
+	data_waits_at_wg_open(VEC_MAX);
+	stage_drain(lc, ST_STAGE_wg_open);
+	CU_ASSERT_EQUAL(lc->in[ST_STAGE_wg_accept].n, VEC_MAX);
+	data_waits_at_wg_open(VEC_MAX);
+	for (unsigned int i = 0; i < VEC_MAX; i++) {
+		struct rte_mbuf *m = rig_udp4(RIG_LAN_HOST, RIG_FAR_HOST, 1, 2, 60);
+
+		enter(ST_STAGE_wg_encrypt, RIG_LAN, m);
+		packet_of(m)->oif = RIG_WG;
+		enter(ST_STAGE_route, RIG_LAN, rig_udp4(RIG_LAN_HOST, RIG_FAR_HOST, 1, 2, 60));
+	}
+	rig_pass(0);
+	CU_ASSERT_EQUAL(rig_drops(ST_DROP_wg_bad_tag), 0);
+	CU_ASSERT_EQUAL(lc->stats[ST_STAGE_wg_encrypt].packets - sealed, all);
+	// The ring to the lcore that sends on the WAN takes what it can, and all others are counted.
+	CU_ASSERT_EQUAL(rig_drops_all(), rig_drops(ST_DROP_handoff_full));
+	rig_passes(HANDOFF_RING / OUTBUF_MAX); // empties the ring
+	end();
+}
+
+static void a_frame_for_a_device_that_went_is_dropped(void)
+{
+	static const uint16_t ports[] = {RIG_DEV_LAN_TAP, RIG_DEV_LAN};
+
+	begin(ST_KEY_RESPONDER);
+	for (unsigned int i = 0; i < RTE_DIM(ports); i++) {
+		struct rte_mbuf *m = inner4(60), *sent;
+
+		rig_ether(m, RIG_LAN);
+		enter(ST_STAGE_tx, RIG_WAN, m);
+		packet_of(m)->flags = PACKET_F_BY_HANDOFF;
+		packet_of(m)->oif = RIG_LAN;
+		packet_of(m)->out_port = ports[i];
+		rig_pass(0);
+		sent = rig_take_one((enum rig_device)ports[i]);
+		CU_ASSERT_EQUAL(sent != NULL, i == 1);
+		CU_ASSERT_EQUAL(rig_drops(ST_DROP_iface_down), 1);
+		rte_pktmbuf_free(sent);
+	}
+	end();
+}
+
 static void garbage_leaves_the_pool_full(void)
 {
 	begin(ST_KEY_RESPONDER);
@@ -408,6 +503,10 @@ int main(void)
 			truncated_data_has_its_name_at_every_length},
 		{"an initiator asks for a new key while it only receives",
 			an_initiator_asks_for_a_new_key_while_it_only_receives},
+		{"nothing is told of a removed peer", nothing_is_told_of_a_removed_peer},
+		{"a seal may come inside of an open", a_seal_may_come_inside_of_an_open},
+		{"a frame for a device that went is dropped",
+			a_frame_for_a_device_that_went_is_dropped},
 		{"garbage leaves the pool full", garbage_leaves_the_pool_full},
 	};
 

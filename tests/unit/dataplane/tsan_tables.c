@@ -134,6 +134,7 @@ static int begin(void)
 	if (env_eal("strait-tsan") < 0 || env_qsbr() < 0 || neigh_tables_init() < 0 ||
 		portmap_tables_init() < 0 || route_tables_init() < 0)
 		return -1;
+	route_synced();
 	trie = lpm_new();
 	for (unsigned int i = 0; i < 256; i++)
 		stored[i] = 1000 + i;
