@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -78,10 +79,23 @@ int sandbox_lock(const char *dir, char **ret_error)
 	return 0;
 }
 
+// Each relayed peer is a socket. GLib's loop has no limit of 1024 as select has.
+static void allow_descriptors(void)
+{
+	struct rlimit l;
+
+	if (!getrlimit(RLIMIT_NOFILE, &l) && l.rlim_cur < l.rlim_max) {
+		l.rlim_cur = l.rlim_max;
+		(void)setrlimit(RLIMIT_NOFILE, &l);
+	}
+}
+
 int sandbox_enter(const char *user, char **ret_error)
 {
 	struct passwd *pw = NULL;
 	int r;
+
+	allow_descriptors();
 
 	if (prctl(PR_SET_DUMPABLE, 0)) {
 		*ret_error = g_strdup_printf("cannot become not dumpable: %s", strerror(errno));

@@ -55,7 +55,7 @@ const struct object_kind object_kinds[] = {
 		.set = key_set,
 		.del = key_del,
 		.scrub = key_scrub},
-	KIND(ST_SOCKET, "socket", st_socket, st_socket_key, 256, KIND_F_KEEP, socket_set, socket_del),
+	KIND(ST_SOCKET, "socket", st_socket, st_socket_key, 4096, KIND_F_KEEP, socket_set, socket_del),
 	KIND(ST_TURN_USER, "turn_user", st_turn_user, st_turn_user_key, 65536, 0, turn_user_set,
 		turn_user_del),
 	KIND(ST_RELAY, "relay", st_relay, st_relay_key, 65536, 0, turn_relay_set, turn_relay_del),

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //
-// Parked descriptors, in a small array: the kind's cap is 256. main only.
+// Parked descriptors, in an array that is searched: they come and go with connections of peers, not with
+// packets. main only.
 #include "park.h"
 
 #include "api/st_api.h"
@@ -10,7 +11,7 @@
 #include <stddef.h>
 #include <unistd.h>
 
-#define PARKED_MAX 256 // as the cap of ST_SOCKET
+#define PARKED_MAX 4096 // as the cap of ST_SOCKET: one per relayed peer, beside those of interfaces
 
 static struct {
 	struct parked {

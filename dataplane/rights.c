@@ -24,6 +24,7 @@
 #include <stdint.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 
 static const unsigned int wanted[] = {
 	CAP_NET_ADMIN,
@@ -64,11 +65,23 @@ static void capabilities_choose(const struct options *o)
 		keep(wanted_pci, RTE_DIM(wanted_pci), pci);
 }
 
+// Parked sockets of straitd, one per relayed peer.
+static void allow_descriptors(void)
+{
+	struct rlimit l;
+
+	if (getrlimit(RLIMIT_NOFILE, &l) == 0 && l.rlim_cur < l.rlim_max) {
+		l.rlim_cur = l.rlim_max;
+		(void)setrlimit(RLIMIT_NOFILE, &l);
+	}
+}
+
 int rights_drop(const struct options *o)
 {
 	bool bounds;
 	int rc;
 
+	allow_descriptors();
 	capng_get_caps_process();
 	bounds = capng_have_capability(CAPNG_EFFECTIVE, CAP_SETPCAP);
 	capabilities_choose(o);

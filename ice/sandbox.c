@@ -74,13 +74,18 @@ static const int refused[] = {
 
 int sandbox_begin(void)
 {
-	struct rlimit none = {0};
+	struct rlimit none = {0}, files;
 
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL) || prctl(PR_SET_DUMPABLE, 0))
 		return -errno;
 	capng_clear(CAPNG_SELECT_ALL);
 	if (capng_apply(CAPNG_SELECT_CAPS) || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
 		return -EPERM;
+	// libnice has an eventfd per agent.
+	if (!getrlimit(RLIMIT_NOFILE, &files)) {
+		files.rlim_cur = files.rlim_max;
+		(void)setrlimit(RLIMIT_NOFILE, &files);
+	}
 	// An abort that a peer provoked is no reason to write a file.
 	return setrlimit(RLIMIT_CORE, &none) ? -errno : 0;
 }

@@ -8,14 +8,22 @@
 
 #include <errno.h>
 
+// Tests that shall not take hours divide an interval.
+static double scale_of(const char *name)
+{
+	const char *text = g_getenv(name);
+
+	return text ? CLAMP(g_ascii_strtod(text, NULL), 1, 1000) : 1;
+}
+
 struct ice *ice_new(const struct ice_env *env, const char *program)
 {
 	struct ice *ice = g_new0(struct ice, 1);
-	const char *scale = g_getenv("STRAIT_ICE_CLOCK_SCALE");
 
 	ice->env = *env;
 	ice->program = g_strdup(program);
-	ice->scale = scale ? CLAMP(g_ascii_strtod(scale, NULL), 1, 1000) : 1;
+	ice->consent_scale = scale_of("STRAIT_ICE_CONSENT_SCALE");
+	ice->turn_scale = scale_of("STRAIT_ICE_TURN_SCALE");
 	ice_servers_init(ice);
 	ice->mappings = g_array_new(FALSE, FALSE, sizeof(struct ice_mapping));
 	ice->hosts = g_array_new(FALSE, FALSE, sizeof(struct st_addr));

@@ -103,13 +103,13 @@ struct ice {
 	GHashTable *agents; // number -> struct ice_agent *
 	GHashTable *owners; // ufrag -> struct ice_owner *
 	GHashTable *keeps;  // set of struct ice_keep *
-	uint32_t next_agent, next_socket;
+	uint32_t next_agent;
 	struct ice_transactions *transactions;
 	struct ice_limiter *limiter;
 	struct ice_wheel *wheel;
 	struct ice_counters counters;
-	double scale;   // clock of the tests: intervals are divided by it
-	guint resolver; // asks for the servers' names again
+	double consent_scale, turn_scale; // clocks of the tests: intervals are divided by them
+	guint resolver;                   // asks for the servers' names again
 };
 
 static inline uint64_t ice_now(void)

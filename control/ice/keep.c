@@ -107,7 +107,7 @@ void ice_wheel_free(struct ice_wheel *w)
 
 static uint64_t scaled(const struct ice_keep *k, uint64_t ms)
 {
-	return (uint64_t)((double)ms / k->ice->scale);
+	return (uint64_t)((double)ms / k->ice->consent_scale);
 }
 
 // ---- checks --------------------------------------------------------------------------------------------

@@ -18,8 +18,9 @@
 #define BIND_EVERY_S        240 // keeps the permission (300 s) and the channel (600 s)
 #define RETRY_MS            500
 #define TRIES               6
-#define MAX_PENDING         32 // requests of libnice that are watched
-#define SOCKET_ID_FIRST     0x10000
+#define MAX_PENDING         32      // requests of libnice that are watched
+#define SOCKET_ID_FIRST     0x10000 // below are those of WireGuard interfaces
+#define SOCKET_IDS          0x3fff0000U
 #define TEXT_MAX            764
 #define SAVED_VERSION       1
 #define CODE_STALE_NONCE    438
@@ -75,7 +76,7 @@ struct turn_client {
 
 static uint64_t scaled(const struct turn_client *t, uint64_t ms)
 {
-	return (uint64_t)((double)ms / t->p.ice->scale);
+	return (uint64_t)((double)ms / t->p.ice->turn_scale);
 }
 
 // ---- channels ------------------------------------------------------------------------------------------
@@ -532,7 +533,8 @@ static struct turn_client *client_new(const struct turn_client_params *p)
 	t->host = g_strdup(p->host);
 	t->username = g_strdup(p->username);
 	t->password = g_strdup(p->password);
-	t->socket_id = SOCKET_ID_FIRST + p->ice->next_socket++;
+	// At random: an earlier straitd may have left some that nobody has asked for yet.
+	t->socket_id = SOCKET_ID_FIRST + randombytes_uniform(SOCKET_IDS);
 	t->p.host = t->host;
 	t->p.username = t->username;
 	t->p.password = t->password;
@@ -797,7 +799,6 @@ struct turn_client *turn_client_restore(struct ice *ice, uint32_t peer_id,
 	t->relayed = relay->address;
 	t->relayed_port_be = relay->port_be;
 	t->socket_id = relay->socket_id;
-	ice->next_socket = MAX(ice->next_socket, relay->socket_id - SOCKET_ID_FIRST + 1);
 	t->parked = true;
 	t->socket = turn_socket_from_fd(fd, &socket_ops, t);
 	if (relay->channel_ready) {

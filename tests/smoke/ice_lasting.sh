@@ -14,9 +14,9 @@ hub=$(in_box hub "$ICEPEER" 51820 --blob "$LAB_DIR/blob")
 peer=$(in_box peer "$ICEPEER" 51820)
 check 'an abort of libnice costs attempts under way only' drive abort "$hub" "$peer"
 check 'silence under traffic is noticed, and its end' drive silence "$hub" "$peer"
-check 'pairs go on from their blobs' drive restart "$hub" "$peer" again="$hub" n=20
+check 'pairs go on from their blobs' drive restart "$hub" "$peer" n=20
 if pion_built; then
 	pion=$(in_box peer "$PIONPEER")
-	check 'pion never leaves Connected meanwhile' drive restart "$hub" "$pion" again="$hub" n=20
+	check 'pion never leaves Connected meanwhile' drive restart "$hub" "$pion" n=20
 fi
 lab_finish

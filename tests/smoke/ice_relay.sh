@@ -22,16 +22,17 @@ command -v turnserver >/dev/null || lab_skip 'no coturn'
 must 'a WAN with two boxes and a certificate' eval 'wan_box wan && ice_box hub 1 && ice_box peer 2 && ice_box turn 3 && make_certificate'
 must 'coturn with lifetimes of seconds' coturn turn 192.0.2.3 --max-allocate-lifetime=10 --channel-lifetime=10 \
 	--permission-lifetime=5 --stale-nonce=4 --cert "$LAB_DIR/cert.pem" --pkey "$LAB_DIR/key.pem" --tls-listening-port 5349
-export STRAIT_ICE_CLOCK_SCALE=80
-hub=$(in_box hub "$ICEPEER" 51820)
+export STRAIT_ICE_TURN_SCALE=80
+hub=$(in_box hub "$ICEPEER" 51820 --blob "$LAB_DIR/blob")
 peer=$(in_box peer "$ICEPEER" 51820)
 udp="--server turn:192.0.2.3 $TURN_USER"
 tcp="--server turn:192.0.2.3?transport=tcp $TURN_USER"
 tls="--server turns:192.0.2.3 $TURN_USER"
 check 'WireGuard passes a relayed pair for four lifetimes' drive relay "$hub $udp" "$peer $udp" stay=40
+check 'relayed pairs go on from their blobs' drive restart "$hub $udp" "$peer $udp" relay=1 n=3 stay=20
 check 'our relay by TCP' drive relay "$hub $tcp" "$peer $udp" stay=3
 check 'our relay by TLS' drive relay "$hub $tls" "$peer $udp" stay=3
-unset STRAIT_ICE_CLOCK_SCALE
+unset STRAIT_ICE_TURN_SCALE
 if pion_built; then
 	pion=$(in_box peer "$PIONPEER")
 	check 'a pion peer that is relayed' drive connect "$hub $udp" "$pion --relay-only $udp" remote=relay

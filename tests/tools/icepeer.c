@@ -4,12 +4,13 @@
 // that a script or another program can be the other side.
 //
 //   in:   start ID controlling|controlled|relay-controlling|relay-controlled    creds ID UFRAG PWD
-//         cand ID CANDIDATE    silence ID (data goes out, nothing comes)    drop ID    stats    raw HOST PORT HEX
+//         cand ID CANDIDATE    silence ID (data goes out, nothing comes)    noise ID    drop ID    stats
+//         raw HOST PORT HEX    save ID    load ID    again (as after kill -9 of straitd)
 //   out:  creds ID UFRAG PWD    cand ID CANDIDATE    nominated ID LOCAL-TYPE REMOTE-TYPE LOCAL REMOTE RTT CHANNEL
 //         moved ID ... (as nominated)    failed ID WHY    lost ID WHY    regained ID    stats {...}    wg ID LENGTH
 //
 // usage: icepeer PORT [--server URL USER PASSWORD]... [--blob FILE]
-//   --blob: pairs are written to FILE.ID at "save ID", and taken up from it by "load ID"
+//   --blob: pairs are written to FILE.ID at "save", and taken up from it by "load"
 #include "../../control/addr.h"
 #include "../../control/ice/ice.h"
 #include "../../control/wg_socket.h"
@@ -41,6 +42,7 @@ static uint16_t port;
 static GHashTable *sessions;
 static GMainLoop *loop;
 static const char *blob_file;
+static char **arguments;
 
 // ---- what the interface lends --------------------------------------------------------------------------
 
@@ -63,9 +65,14 @@ static void env_wireguard(uint32_t peer_id, const struct wg_datagram *d, void *a
 	printf("wg %u %u\n", peer_id, d->len);
 }
 
+// What the data plane does for straitd: descriptors that live on. Here they pass an exec by themselves.
 static int env_take_socket(uint32_t socket_id, void *arg)
 {
-	return -1;
+	char *name = g_strdup_printf("ICEPEER_SOCKET_%u", socket_id);
+	const char *fd = g_getenv(name);
+
+	g_free(name);
+	return fd ? atoi(fd) : -1;
 }
 
 static void received(const struct wg_datagram *d, void *arg)
@@ -238,6 +245,45 @@ static void load(struct session *s)
 	g_free(path);
 }
 
+static bool bound_to(int fd, const struct ice_relay *r)
+{
+	struct sockaddr_storage ss;
+	socklen_t len = sizeof(ss);
+	struct st_addr a;
+	uint16_t port_be;
+
+	return !getsockname(fd, (struct sockaddr *)&ss, &len) &&
+	       addr_from_sockaddr(&a, &port_be, (struct sockaddr *)&ss) &&
+	       port_be == r->base_port_be && !memcmp(&a, &r->base, sizeof(a));
+}
+
+static void hand_on(gpointer key, gpointer value, gpointer arg)
+{
+	const struct session *s = value;
+	const struct ice_path *p = s->keep ? ice_keep_path(s->keep) : NULL;
+
+	for (int fd = 3; p && p->relayed && fd < 1024; fd++) {
+		char *name, *text;
+
+		if (!bound_to(fd, &p->relay))
+			continue;
+		name = g_strdup_printf("ICEPEER_SOCKET_%u", p->relay.socket_id);
+		text = g_strdup_printf("%d", dup(fd)); // without close-on-exec
+		g_setenv(name, text, TRUE);
+		g_free(name);
+		g_free(text);
+		return;
+	}
+}
+
+// As after kill -9: nobody is told anything, and what was parked is there.
+static void again(char **argv)
+{
+	g_hash_table_foreach(sessions, hand_on, NULL);
+	execv("/proc/self/exe", argv);
+	exit(1);
+}
+
 static void raw(const char *host, const char *to_port, const char *hex)
 {
 	uint8_t data[WG_SOCKET_PAYLOAD];
@@ -276,6 +322,8 @@ static void command(char *line)
 		save(s);
 	else if (n == 2 && !strcmp(w[0], "load"))
 		load(s);
+	else if (n == 1 && !strcmp(w[0], "again"))
+		again(arguments);
 	else if (n == 1 && !strcmp(w[0], "stats"))
 		stats();
 	else if (n == 4 && !strcmp(w[0], "raw"))
@@ -321,6 +369,7 @@ int main(int argc, char **argv)
 
 	if (argc < 2)
 		return 2;
+	arguments = argv;
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	port = (uint16_t)atoi(argv[1]);
 	for (int n = 2; n < argc; n++) {

@@ -78,7 +78,7 @@ static void fresh(const char *scale)
 		.name = "test", .send = env_send, .port = env_port, .overlay_address = env_overlay};
 
 	ice_free(ice);
-	g_setenv("STRAIT_ICE_CLOCK_SCALE", scale, TRUE);
+	g_setenv("STRAIT_ICE_CONSENT_SCALE", scale, TRUE);
 	ice = ice_new(&env, "/nonexistent");
 	sent = losts = gains = moves = 0;
 	memset(&path, 0, sizeof(path));
