@@ -16,6 +16,7 @@
 #include "netlink.h"
 #include "notify.h"
 #include "ports.h"
+#include "turn/server.h"
 #include "wg.h"
 
 #include <cjson/cJSON.h>
@@ -36,6 +37,7 @@ struct daemon {
 	struct conns *conns;
 	struct events *events;
 	struct ports *ports;
+	struct turn *turn;
 	struct admin *admin;
 	bool applied, mirroring;
 	unsigned int wait_timer, poll_timer;
@@ -80,7 +82,9 @@ static int apply(struct daemon *d, const struct config *c, char **ret_error)
 	err = start_mirror(d, ret_error);
 	if (!err)
 		err = wg_apply(d->wg, c, ret_error);
-	return err ? err : conns_apply(d->conns, c, ret_error);
+	if (!err)
+		err = conns_apply(d->conns, c, ret_error);
+	return err ? err : turn_apply(d->turn, c, ret_error);
 }
 
 static void stop_waiting(struct daemon *d)
@@ -150,6 +154,7 @@ static void on_connected(const struct st_hello *hello, bool new_instance, void *
 	d->hello = *hello;
 	wg_dp_connected(d->wg, new_instance);
 	conns_dp_connected(d->conns);
+	turn_dp_connected(d->turn, new_instance);
 }
 
 static void take_id(const char name[ST_NAME_MAX], uint32_t if_id)
@@ -180,7 +185,8 @@ static void on_item(const struct dp_item *item, void *arg)
 
 		take_id(w->name, w->key.if_id);
 	}
-	wg_dp_item(d->wg, item);
+	if (!turn_dp_item(d->turn, item))
+		wg_dp_item(d->wg, item);
 }
 
 static void on_recovered(void *arg)
@@ -189,6 +195,7 @@ static void on_recovered(void *arg)
 
 	first_apply_or_fail(d);
 	wg_dp_recovered(d->wg);
+	turn_dp_recovered(d->turn);
 }
 
 static void on_synced(void *arg)
@@ -198,6 +205,7 @@ static void on_synced(void *arg)
 	g_message("straitd: data plane has the whole configuration");
 	ports_synced(d->ports);
 	wg_dp_synced(d->wg);
+	turn_dp_synced(d->turn);
 }
 
 static void on_disconnected(void *arg)
@@ -264,6 +272,7 @@ static void on_addrs_changed(const struct st_addr *addrs, unsigned int n, void *
 
 	wg_addrs_changed(d->wg, addrs, n);
 	conns_addrs_changed(d->conns);
+	turn_addrs_changed(d->turn, addrs, n);
 }
 
 // ---- life ------------------------------------------------------------------------------------------
@@ -297,6 +306,7 @@ void daemon_free(struct daemon *d)
 	stop_waiting(d);
 	admin_free(d->admin);
 	conns_free(d->conns);
+	turn_free(d->turn);
 	wg_free(d->wg);
 	events_free(d->events);
 	ports_free(d->ports);
@@ -330,6 +340,9 @@ static int make_parts(struct daemon *d, char **ret_error)
 	}
 	d->events = events_new();
 	d->conns = conns_new(d->wg, d->events);
+	d->turn = turn_new(d->dp, d->config->run_dir, ret_error);
+	if (!d->turn)
+		return -EIO;
 	d->ports = ports_new(d->dp, d->nl);
 	netlink_on_change(d->nl, on_routes_changed, d);
 	netlink_on_addrs(d->nl, on_addrs_changed, d);
@@ -531,4 +544,9 @@ struct conn *daemon_conn(struct daemon *d, const char *peer, char **ret_error)
 void daemon_ports_status(struct daemon *d, struct cJSON *into)
 {
 	ports_status(d->ports, into);
+}
+
+struct turn *daemon_turn(struct daemon *d)
+{
+	return d->turn;
 }

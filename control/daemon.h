@@ -13,6 +13,7 @@ struct cJSON;
 struct conn;
 struct config;
 struct daemon;
+struct turn;
 
 // The admin verbs; their arg is the struct daemon. In verbs.c.
 extern const struct admin_verb daemon_verbs[];
@@ -39,3 +40,4 @@ void daemon_events(struct daemon *d, uint64_t since, struct cJSON *into);
 // By name or public key; NULL with *ret_error (g_free).
 struct conn *daemon_conn(struct daemon *d, const char *peer, char **ret_error);
 void daemon_ports_status(struct daemon *d, struct cJSON *into);
+struct turn *daemon_turn(struct daemon *d);

@@ -158,3 +158,9 @@ int seal_open(const struct seal *s, void *out, const uint8_t *sealed, size_t sea
 		return -EBADMSG;
 	return (int)(sealed_len - SEAL_OVERHEAD);
 }
+
+void seal_derive(const struct seal *s, const char *purpose, uint8_t out[SEAL_DERIVED_LEN])
+{
+	crypto_generichash(out, SEAL_DERIVED_LEN, (const uint8_t *)purpose, strlen(purpose), s->key,
+		sizeof(s->key));
+}

@@ -30,3 +30,6 @@ size_t seal_close(const struct seal *s, uint8_t *out, const void *plain, size_t 
 // Nothing of a text that does not verify is left in out. The caller wipes the secret after use.
 int seal_open(const struct seal *s, void *out, const uint8_t *sealed, size_t sealed_len,
 	const void *context, size_t context_len);
+// A key for something else than sealing: the same for the same purpose for as long as the sealing key lives.
+#define SEAL_DERIVED_LEN 32
+void seal_derive(const struct seal *s, const char *purpose, uint8_t out[SEAL_DERIVED_LEN]);

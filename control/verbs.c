@@ -4,6 +4,7 @@
 #include "conn/conn.h"
 #include "daemon.h"
 #include "log.h"
+#include "turn/server.h"
 
 #include <cjson/cJSON.h>
 #include <glib.h>
@@ -114,6 +115,57 @@ static char *run_log_level(const struct cJSON *request, struct cJSON *reply, voi
 	return NULL;
 }
 
+// ---- the TURN server -------------------------------------------------------------------------------
+
+static char *run_turn_stats(const struct cJSON *request, struct cJSON *reply, void *arg)
+{
+	turn_status(daemon_turn(arg), reply);
+	return NULL;
+}
+
+static char *run_turn_sessions(const struct cJSON *request, struct cJSON *reply, void *arg)
+{
+	turn_sessions(daemon_turn(arg), reply);
+	return NULL;
+}
+
+static bool read_id(const struct cJSON *request, uint32_t *ret)
+{
+	const cJSON *id = cJSON_GetObjectItemCaseSensitive(request, "id");
+
+	if (!cJSON_IsNumber(id) || id->valuedouble < 1 || id->valuedouble > UINT32_MAX)
+		return false;
+	*ret = (uint32_t)id->valuedouble;
+	return true;
+}
+
+static char *run_turn_session(const struct cJSON *request, struct cJSON *reply, void *arg)
+{
+	uint32_t id;
+
+	if (!read_id(request, &id))
+		return g_strdup("\"id\" is the number of a session");
+	return turn_session(daemon_turn(arg), id, reply);
+}
+
+static char *run_turn_kick(const struct cJSON *request, struct cJSON *reply, void *arg)
+{
+	uint32_t id;
+
+	if (!read_id(request, &id))
+		return g_strdup("\"id\" is the number of a session");
+	return turn_kick(daemon_turn(arg), id);
+}
+
+static char *run_turn_drain(const struct cJSON *request, struct cJSON *reply, void *arg)
+{
+	const cJSON *on = cJSON_GetObjectItemCaseSensitive(request, "on");
+
+	if (on && !cJSON_IsBool(on))
+		return g_strdup("\"on\" is true or false");
+	return turn_drain(daemon_turn(arg), !on || cJSON_IsTrue(on), reply);
+}
+
 const struct admin_verb daemon_verbs[] = {
 	{"status", run_status},
 	{"peers", run_peers},
@@ -126,5 +178,10 @@ const struct admin_verb daemon_verbs[] = {
 	{"overlay-show", run_overlay_show},
 	{"overlay-drop", run_overlay_drop},
 	{"log-level", run_log_level},
+	{"turn-stats", run_turn_stats},
+	{"turn-sessions", run_turn_sessions},
+	{"turn-session", run_turn_session},
+	{"turn-kick", run_turn_kick},
+	{"turn-drain", run_turn_drain},
 	{NULL, NULL},
 };

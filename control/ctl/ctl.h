@@ -26,6 +26,8 @@ enum ctl_exit {
 #define CTL_O_ONE_IN    0x020
 #define CTL_O_WRITE     0x040
 #define CTL_O_SNAPLEN   0x080
+#define CTL_O_TTL       0x100
+#define CTL_O_USER      0x200
 
 struct ctl_option {
 	const char *name;
@@ -42,6 +44,7 @@ struct ctl {
 	uint32_t watch; // seconds, 0 = once
 	uint32_t count, one_in, snaplen;
 	const char *iface, *write;
+	const char *ttl, *user;
 };
 
 struct ctl_verb {
@@ -83,4 +86,10 @@ int overlay_drop_run(const struct ctl *c, int argc, char **argv);
 int log_level_run(const struct ctl *c, int argc, char **argv);
 int host_remove_run(const struct ctl *c, int argc, char **argv);
 int completion_run(const struct ctl *c, int argc, char **argv);
+int turn_sessions_run(const struct ctl *c, int argc, char **argv);
+int turn_session_run(const struct ctl *c, int argc, char **argv);
+int turn_kick_run(const struct ctl *c, int argc, char **argv);
+int turn_drain_run(const struct ctl *c, int argc, char **argv);
+int turn_stats_run(const struct ctl *c, int argc, char **argv);
+int credentials_mint_run(const struct ctl *c, int argc, char **argv);
 int version_run(const struct ctl *c, int argc, char **argv);

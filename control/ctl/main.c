@@ -84,6 +84,12 @@ static int take_option(struct ctl *c, const struct ctl_option *o, const char *va
 	case 'w':
 		c->write = value;
 		break;
+	case 't':
+		c->ttl = value;
+		break;
+	case 'u':
+		c->user = value;
+		break;
 	case 'n':
 		return parse_number(o->name, value, 1, &c->watch);
 	case 'c':

@@ -21,6 +21,8 @@ const struct ctl_option ctl_options[] = {
 	{"one-in", 'o', "N", "take every Nth packet (1)", CTL_O_ONE_IN},
 	{"write", 'w', "FILE", "where the pcapng goes, - is standard output", CTL_O_WRITE},
 	{"snaplen", 's', "BYTES", "at most so much of each packet (0 = whole)", CTL_O_SNAPLEN},
+	{"ttl", 't', "TIME", "how long a credential is good: 90s, 15m, 12h, 7d (1h)", CTL_O_TTL},
+	{"user", 'u', "ID", "who it is for, for quotas", CTL_O_USER},
 	{NULL, 0, NULL, NULL, 0},
 };
 
@@ -41,6 +43,14 @@ const struct ctl_verb ctl_verbs[] = {
 		CTL_O_IFACE | CTL_O_COUNT | CTL_O_ONE_IN, trace_run},
 	{"capture", "PORT|IFACE|peer NAME", "packets of the fast path as pcapng", 1, 2,
 		CTL_O_COUNT | CTL_O_WRITE | CTL_O_SNAPLEN, capture_run},
+	{"turn sessions", "", "sessions of the relay", 0, 0, CTL_O_WATCH, turn_sessions_run},
+	{"turn session", "ID", "all about one session", 1, 1, CTL_O_WATCH, turn_session_run},
+	{"turn kick", "ID", "end a session", 1, 1, 0, turn_kick_run},
+	{"turn drain", "[on|off]", "take no new sessions, and say how many are left", 0, 1,
+		CTL_O_WATCH, turn_drain_run},
+	{"turn stats", "", "totals of the relay", 0, 0, CTL_O_WATCH, turn_stats_run},
+	{"credentials mint", "[FILE]", "make a time-limited credential of the relay", 0, 1,
+		CTL_O_TTL | CTL_O_USER, credentials_mint_run},
 	{"config check", "[FILE]", "say what is wrong with a configuration", 0, 1, 0,
 		config_check_run},
 	{"config dp-args", "[FILE]", "command line of strait-dp for a configuration", 0, 1, 0,

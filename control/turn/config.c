@@ -385,7 +385,7 @@ static int read_transports(const struct json_at *at, struct turn_config_listen *
 	int index = 0, e;
 
 	if (!list.item) {
-		l->transports[TURN_UDP] = l->transports[TURN_TCP] = true;
+		l->transports[TURN_UDP] = true;
 		return 0;
 	}
 	e = json_check_list(&list, "a list of \"udp\", \"tcp\", \"tls\"");
@@ -399,8 +399,8 @@ static int read_transports(const struct json_at *at, struct turn_config_listen *
 			if (cJSON_IsString(item) && !strcmp(names[t], item->valuestring))
 				break;
 		}
-		if (t == TURN_TRANSPORTS)
-			e = json_error(&child, NULL, "\"udp\", \"tcp\" or \"tls\"");
+		if (t != TURN_UDP)
+			e = json_error(&child, NULL, "\"udp\"");
 		else
 			l->transports[t] = true;
 	}
@@ -591,7 +591,8 @@ static int read_metrics(const struct json_at *turn, struct turn_config *c)
 	return e;
 }
 
-static int check_whole(const struct json_at *turn, const struct turn_config *c)
+static int check_whole(
+	const struct config_reader *r, const struct json_at *turn, const struct turn_config *c)
 {
 	if (!c->secrets->len && !c->users->len)
 		return json_error(turn, "nobody who may use it", "\"secrets\", \"users\", or both");
@@ -604,6 +605,14 @@ static int check_whole(const struct json_at *turn, const struct turn_config *c)
 		if (l->port >= c->port_min && l->port <= c->port_max)
 			return json_error(turn, "a listening port inside of \"relay_ports\"",
 				"ports of clients and of relayed addresses that do not overlap");
+	}
+	for (guint i = 0; i < r->c->wgs->len; i++) {
+		const struct config_wg *w = r->c->wgs->pdata[i];
+
+		if (w->listen_port >= c->port_min && w->listen_port <= c->port_max)
+			return json_error(turn, "WireGuard's port inside of \"relay_ports\"",
+				"a range that leaves out \"listen_port\" %u of %s", w->listen_port,
+				w->name);
 	}
 	return 0;
 }
@@ -721,7 +730,7 @@ static void default_listen(struct turn_config *c)
 		return;
 	l = g_new0(struct turn_config_listen, 1);
 	l->port = 3478;
-	l->transports[TURN_UDP] = l->transports[TURN_TCP] = true;
+	l->transports[TURN_UDP] = true;
 	g_ptr_array_add(c->listen, l);
 }
 
@@ -750,7 +759,7 @@ int turn_config_read(struct config_reader *r, const struct json_at *at, struct t
 		e = read_tls(at, c);
 	if (!e)
 		e = read_metrics(at, c);
-	return e ? e : check_whole(at, c);
+	return e ? e : check_whole(r, at, c);
 }
 
 int turn_config_relay_index(const struct turn_config *c, const struct st_addr *addr)

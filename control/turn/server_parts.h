@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// What the files of the TURN server share. Private to control/turn/.
+#pragma once
+
+#include "../seal.h"
+#include "core.h"
+#include "server.h"
+
+#include <glib.h>
+
+struct config;
+struct turn_streams;
+
+// A parked socket of an earlier straitd.
+struct turn_old_socket {
+	uint32_t id;
+	char purpose[61];
+	int fd; // -1 = taken
+};
+
+struct turn_udp {
+	struct turn *turn;
+	struct st_addr addr; // all zero of a family: every address of it
+	bool v4;
+	uint16_t port;
+	int fd;
+	unsigned int source;
+	uint32_t socket_id;
+	bool parked;
+};
+
+struct turn {
+	struct turn_core core;
+	struct dp *dp;
+	struct seal *seal;
+	char *run_dir;
+	const struct config *config; // whole document
+	bool applied;                // core has a configuration
+	GPtrArray *udp;              // of struct turn_udp *
+	GArray *addrs;               // of struct st_addr: the box's
+	GHashTable *portmaps;        // of struct st_portmap_key: entries of ours
+	GArray *old_sockets;         // of struct turn_old_socket
+	uint32_t next_socket_id;
+	struct turn_recovered *recovered;
+	struct turn_streams *streams;
+	unsigned int tick;
+};
+
+// ---- listener_udp.c ----------------------------------------------------------------------------------
+
+// Opens what the configuration asks for and closes the rest. What is open already stays open.
+int turn_udp_apply(struct turn *t, const struct turn_config *c, char **ret_error);
+void turn_udp_close_all(struct turn *t, bool unpark);
+void turn_udp_park(struct turn *t, bool again);
+void turn_udp_send(struct turn *t, const struct turn_tuple *to, const void *data, size_t len);
+bool turn_udp_is_listening(const struct turn *t, const struct st_addr *addr, uint16_t port);
+
+// ---- portmap.c ---------------------------------------------------------------------------------------
+
+// TURN_LISTEN for each address that listens, RELAY for the range of each relay address, and the kernel's
+// list of ports that it must not give to others.
+void turn_portmap_apply(struct turn *t);
