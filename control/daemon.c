@@ -245,6 +245,11 @@ static void on_event(uint16_t event, const void *body, uint16_t len, const void 
 		if (len == sizeof(*neigh))
 			netlink_neigh_probe(d->nl, neigh->key.if_id, &neigh->key.addr);
 		break;
+	case ST_EV_PACKET_IN:
+		if (len == sizeof(struct st_packet_io) &&
+			turn_dp_packet_in(d->turn, body, blob, blob_len))
+			break;
+		// fall through
 	default:
 		wg_dp_event(d->wg, event, body, len, blob, blob_len);
 	}

@@ -385,7 +385,7 @@ static int read_transports(const struct json_at *at, struct turn_config_listen *
 	int index = 0, e;
 
 	if (!list.item) {
-		l->transports[TURN_UDP] = true;
+		l->transports[TURN_UDP] = l->transports[TURN_TCP] = true;
 		return 0;
 	}
 	e = json_check_list(&list, "a list of \"udp\", \"tcp\", \"tls\"");
@@ -399,8 +399,8 @@ static int read_transports(const struct json_at *at, struct turn_config_listen *
 			if (cJSON_IsString(item) && !strcmp(names[t], item->valuestring))
 				break;
 		}
-		if (t != TURN_UDP)
-			e = json_error(&child, NULL, "\"udp\"");
+		if (t == TURN_TRANSPORTS)
+			e = json_error(&child, NULL, "\"udp\", \"tcp\" or \"tls\"");
 		else
 			l->transports[t] = true;
 	}
@@ -730,7 +730,7 @@ static void default_listen(struct turn_config *c)
 		return;
 	l = g_new0(struct turn_config_listen, 1);
 	l->port = 3478;
-	l->transports[TURN_UDP] = true;
+	l->transports[TURN_UDP] = l->transports[TURN_TCP] = true;
 	g_ptr_array_add(c->listen, l);
 }
 

@@ -5,6 +5,7 @@
 
 #include "../addr.h"
 #include "../config.h"
+#include "relay_kernel.h"
 #include "server_parts.h"
 
 #include <cjson/cJSON.h>
@@ -19,7 +20,12 @@
 
 static void on_send(const struct turn_tuple *to, const void *data, size_t len, void *arg)
 {
-	turn_udp_send(arg, to, data, len);
+	struct turn *t = arg;
+
+	if (to->transport == TURN_UDP)
+		turn_udp_send(t, to, data, len);
+	else
+		turn_streams_send(t->streams, to, data, len);
 }
 
 static int on_tick(void *arg)
@@ -28,7 +34,23 @@ static int on_tick(void *arg)
 
 	turn_core_clock(&t->core);
 	turn_core_tick(&t->core);
+	turn_streams_tick(t->streams);
 	return G_SOURCE_CONTINUE;
+}
+
+static guint relay_hash(gconstpointer p)
+{
+	const uint8_t *b = p;
+	guint h = 2166136261u;
+
+	for (size_t i = 0; i < sizeof(struct st_relay_key); i++)
+		h = (h ^ b[i]) * 16777619u;
+	return h;
+}
+
+static gboolean relay_equal(gconstpointer a, gconstpointer b)
+{
+	return !memcmp(a, b, sizeof(struct st_relay_key));
 }
 
 struct turn *turn_new(struct dp *dp, const char *run_dir, char **ret_error)
@@ -50,6 +72,11 @@ struct turn *turn_new(struct dp *dp, const char *run_dir, char **ret_error)
 	turn_core_init(&t->core, dp, seal, master, t);
 	sodium_memzero(master, sizeof(master));
 	t->core.send = on_send;
+	t->core.kernel_open = turn_kernel_open;
+	t->core.kernel_close = turn_kernel_close;
+	t->kernels = g_hash_table_new(relay_hash, relay_equal);
+	t->streams = turn_streams_new(t);
+	t->metrics = turn_metrics_new(t);
 	return t;
 }
 
@@ -75,7 +102,11 @@ void turn_free(struct turn *t)
 		g_source_remove(t->tick);
 	turn_udp_close_all(t, false);
 	drop_old_sockets(t, false);
+	turn_metrics_free(t->metrics);
+	turn_streams_close_all(t->streams);
 	turn_core_fini(&t->core);
+	turn_streams_free(t->streams);
+	g_hash_table_destroy(t->kernels);
 	turn_recovered_free(t->recovered);
 	if (t->portmaps)
 		g_hash_table_destroy(t->portmaps);
@@ -124,6 +155,7 @@ static void stop(struct turn *t)
 		turn_allocation_free(&t->core, l->data);
 	g_list_free(list);
 	turn_udp_close_all(t, true);
+	turn_streams_close_all(t->streams);
 	if (t->tick)
 		g_source_remove(t->tick);
 	t->tick = 0;
@@ -143,6 +175,10 @@ int turn_apply(struct turn *t, const struct config *c, char **ret_error)
 		return 0;
 	}
 	err = turn_udp_apply(t, c->turn, ret_error);
+	if (!err)
+		err = turn_streams_apply(t->streams, c->turn, ret_error);
+	if (!err)
+		err = turn_metrics_apply(t->metrics, c->turn, ret_error);
 	if (err)
 		return err;
 	t->config = c;
@@ -230,5 +266,19 @@ void turn_dp_synced(struct turn *t)
 
 bool turn_dp_packet_in(struct turn *t, const struct st_packet_io *io, const void *data, uint16_t len)
 {
-	return false;
+	struct turn_tuple to = {.client = io->remote,
+		.server = io->local,
+		.client_port_be = io->remote_port_be,
+		.server_port_be = io->local_port_be};
+
+	if (!t->applied)
+		return false;
+	turn_core_clock(&t->core);
+	if (turn_kernel_packet_in(t, io, data, len))
+		return true;
+	// A client that is reached by a device that is not ours.
+	if (!turn_udp_is_listening(t, &io->local, g_ntohs(io->local_port_be)))
+		return false;
+	turn_udp_send(t, &to, data, len);
+	return true;
 }

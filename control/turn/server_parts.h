@@ -5,12 +5,13 @@
 
 #include "../seal.h"
 #include "core.h"
+#include "metrics.h"
 #include "server.h"
+#include "streams.h"
 
 #include <glib.h>
 
 struct config;
-struct turn_streams;
 
 // A parked socket of an earlier straitd.
 struct turn_old_socket {
@@ -44,6 +45,8 @@ struct turn {
 	uint32_t next_socket_id;
 	struct turn_recovered *recovered;
 	struct turn_streams *streams;
+	struct turn_metrics *metrics;
+	GHashTable *kernels; // struct st_relay_key -> struct turn_kernel
 	unsigned int tick;
 };
 

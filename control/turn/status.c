@@ -208,5 +208,11 @@ void turn_status(struct turn *t, cJSON *into)
 	add_errors(o, &c->stats);
 	cJSON_AddNumberToObject(o, "malformed", (double)c->stats.malformed);
 	cJSON_AddNumberToObject(o, "replies_limited", (double)c->sources.limited);
+	cJSON_AddNumberToObject(o, "connections", turn_streams_count(t->streams));
+	cJSON_AddNumberToObject(
+		o, "kernel_packets_to_peers", (double)c->stats.stream_packets[ST_TURN_TO_PEER]);
+	cJSON_AddNumberToObject(
+		o, "kernel_packets_to_clients", (double)c->stats.stream_packets[ST_TURN_TO_CLIENT]);
+	cJSON_AddNumberToObject(o, "kernel_dropped", (double)c->stats.kernel_dropped);
 	cJSON_AddNumberToObject(o, "packets_passed_down", (double)c->stats.packets_passed_down);
 }

@@ -1,0 +1,377 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// Relaying by the kernel's sockets; see relay_kernel.h. Main loop thread.
+#include "relay_kernel.h"
+
+#include "../addr.h"
+#include "server_parts.h"
+
+#include <glib-unix.h>
+#include <sodium.h>
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <linux/errqueue.h>
+#include <netinet/in.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define DATAGRAM_MAX       65535
+#define PACKETS_PER_WAKEUP 64
+#define ERRORS_PER_WAKEUP  16
+#define INDICATION_MAX     (DATAGRAM_MAX + 64)
+
+struct turn_kernel {
+	struct turn *turn;
+	struct turn_allocation *allocation;
+	enum turn_family family;
+	struct st_relay_key key;
+	int fd;
+	unsigned int source;
+	uint64_t tokens, tokens_at_ms; // of limits.bytes_per_s, both directions
+};
+
+static struct {
+	uint8_t in[DATAGRAM_MAX + 1];
+	uint8_t out[INDICATION_MAX];
+} buffers; // the main loop thread's
+
+// ---- limits and counts -----------------------------------------------------------------------------
+
+static bool may_pass(struct turn_kernel *k, size_t len)
+{
+	const struct turn_config_limits *l = &k->turn->core.config->limits;
+	uint64_t now = k->turn->core.now_ms;
+
+	if (!l->bytes_per_s)
+		return true;
+	k->tokens = MIN(l->burst_bytes, k->tokens + (now - k->tokens_at_ms) * l->bytes_per_s / 1000);
+	k->tokens_at_ms = now;
+	if (k->tokens < len)
+		return false;
+	k->tokens -= len;
+	return true;
+}
+
+static void count(struct turn_kernel *k, int direction, size_t len)
+{
+	k->allocation->packets[direction]++;
+	k->allocation->bytes[direction] += len;
+	k->turn->core.stats.stream_packets[direction]++;
+	k->turn->core.stats.stream_bytes[direction] += len;
+}
+
+static void drop(struct turn *t)
+{
+	t->core.stats.kernel_dropped++;
+}
+
+// ---- to the client ---------------------------------------------------------------------------------
+
+static void put16(uint8_t *p, size_t v)
+{
+	p[0] = (uint8_t)(v >> 8);
+	p[1] = (uint8_t)v;
+}
+
+// A Data indication in buffers.out, with an ICMP attribute instead of data if icmp is given.
+static size_t indication(const struct st_addr *peer, uint16_t port_be, const void *data, size_t len,
+	const uint8_t icmp[8])
+{
+	static const uint8_t zeros[3];
+	struct turn_out head;
+	uint8_t tid[TURN_TID_LEN];
+	size_t n, pad = (4 - (len & 3)) & 3;
+
+	randombytes_buf(tid, sizeof(tid));
+	turn_out_begin(&head, TURN_DATA, TURN_INDICATION, tid);
+	turn_out_address(&head, TURN_T_XOR_PEER_ADDRESS, peer, port_be);
+	if (icmp)
+		turn_out_bytes(&head, TURN_T_ICMP, icmp, 8);
+	n = head.len;
+	memcpy(buffers.out, head.data, n);
+	if (icmp)
+		return n;
+	put16(buffers.out + n, TURN_T_DATA);
+	put16(buffers.out + n + 2, len);
+	memcpy(buffers.out + n + 4, data, len);
+	memcpy(buffers.out + n + 4 + len, zeros, pad);
+	n += 4 + len + pad;
+	put16(buffers.out + 2, n - TURN_MSG_HEADER);
+	return n;
+}
+
+static void to_client(struct turn_kernel *k, const struct st_addr *peer, uint16_t port_be,
+	const uint8_t *data, size_t len)
+{
+	struct turn_core *c = &k->turn->core;
+	const struct turn_channel *ch;
+	size_t n;
+
+	if (!turn_permission_find(c, k->allocation, peer) || len > DATAGRAM_MAX - 64 ||
+		!may_pass(k, len)) {
+		drop(k->turn);
+		return;
+	}
+	ch = turn_channel_by_peer(c, k->allocation, peer, port_be);
+	if (ch) {
+		put16(buffers.out, ch->number);
+		put16(buffers.out + 2, len);
+		memcpy(buffers.out + 4, data, len);
+		n = 4 + len;
+	} else {
+		n = indication(peer, port_be, data, len, NULL);
+	}
+	if (turn_streams_send(k->turn->streams, &k->allocation->tuple, buffers.out, n))
+		count(k, ST_TURN_TO_CLIENT, len);
+	else
+		drop(k->turn);
+}
+
+// RFC 8656 section 11.5: an error about what this relayed address sent to a permitted peer.
+static void tell_error(struct turn_kernel *k, struct msghdr *h)
+{
+	const struct sock_extended_err *e = NULL;
+	struct st_addr peer;
+	uint16_t port_be;
+	uint8_t icmp[8] = {0};
+
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(h); c; c = CMSG_NXTHDR(h, c)) {
+		if ((c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_RECVERR) ||
+			(c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_RECVERR))
+			e = (const struct sock_extended_err *)CMSG_DATA(c);
+	}
+	if (!e || (e->ee_origin != SO_EE_ORIGIN_ICMP && e->ee_origin != SO_EE_ORIGIN_ICMP6) ||
+		!addr_from_sockaddr(&peer, &port_be, h->msg_name) ||
+		!turn_permission_find(&k->turn->core, k->allocation, &peer))
+		return;
+	icmp[2] = e->ee_type;
+	icmp[3] = e->ee_code;
+	for (int i = 0; i < 4; i++)
+		icmp[4 + i] = (uint8_t)(e->ee_info >> (24 - 8 * i));
+	turn_streams_send(k->turn->streams, &k->allocation->tuple, buffers.out,
+		indication(&peer, port_be, NULL, 0, icmp));
+}
+
+static void read_errors(struct turn_kernel *k)
+{
+	for (int i = 0; i < ERRORS_PER_WAKEUP; i++) {
+		_Alignas(struct cmsghdr) uint8_t control[512];
+		struct sockaddr_storage to;
+		struct iovec iov = {buffers.in, sizeof(buffers.in)};
+		struct msghdr h = {.msg_name = &to,
+			.msg_namelen = sizeof(to),
+			.msg_iov = &iov,
+			.msg_iovlen = 1,
+			.msg_control = control,
+			.msg_controllen = sizeof(control)};
+
+		if (recvmsg(k->fd, &h, MSG_ERRQUEUE | MSG_DONTWAIT) < 0)
+			return;
+		tell_error(k, &h);
+	}
+}
+
+static gboolean on_datagrams(gint fd, GIOCondition cond, gpointer arg)
+{
+	struct turn_kernel *k = arg;
+
+	turn_core_clock(&k->turn->core);
+	if (cond & G_IO_ERR)
+		read_errors(k);
+	for (int i = 0; i < PACKETS_PER_WAKEUP; i++) {
+		struct sockaddr_storage from;
+		socklen_t from_len = sizeof(from);
+		struct st_addr peer;
+		uint16_t port_be;
+		ssize_t n = recvfrom(fd, buffers.in, sizeof(buffers.in), MSG_DONTWAIT,
+			(struct sockaddr *)&from, &from_len);
+
+		if (n < 0)
+			break;
+		if (addr_from_sockaddr(&peer, &port_be, (struct sockaddr *)&from))
+			to_client(k, &peer, port_be, buffers.in, (size_t)n);
+	}
+	return G_SOURCE_CONTINUE;
+}
+
+// ---- to the peer -----------------------------------------------------------------------------------
+
+static struct turn_kernel *find(struct turn *t, const struct st_addr *addr, uint16_t port_be)
+{
+	struct st_relay_key key = {.relay = *addr, .relay_port_be = port_be};
+
+	return g_hash_table_lookup(t->kernels, &key);
+}
+
+static void to_peer(struct turn_kernel *k, const struct st_addr *peer, uint16_t port_be,
+	const uint8_t *data, size_t len, bool dont_fragment)
+{
+	struct turn *t = k->turn;
+	struct st_packet_io io = {.peer_id = ST_NO_PEER,
+		.local = *peer,
+		.local_port_be = port_be,
+		.remote = k->key.relay,
+		.remote_port_be = k->key.relay_port_be};
+	int discover = dont_fragment ? IP_PMTUDISC_DO : IP_PMTUDISC_DONT;
+	struct turn_kernel *other = find(t, peer, port_be);
+	struct sockaddr_storage ss;
+	socklen_t ss_len;
+
+	if (!may_pass(k, len)) {
+		drop(t);
+		return;
+	}
+	count(k, ST_TURN_TO_PEER, len);
+	if (other) {
+		to_client(other, &k->key.relay, k->key.relay_port_be, data, len);
+		return;
+	}
+	// The kernel would loop it on lo, where nobody listens.
+	if (turn_config_relay_index(t->core.config, peer) >= 0 &&
+		ntohs(port_be) >= t->core.config->port_min &&
+		ntohs(port_be) <= t->core.config->port_max) {
+		if (len <= ST_PACKET_MAX)
+			dp_packet_out(t->dp, &io, data, (uint16_t)len);
+		return;
+	}
+	if (k->family == TURN_V4)
+		setsockopt(k->fd, IPPROTO_IP, IP_MTU_DISCOVER, &discover, sizeof(discover));
+	ss_len = addr_to_sockaddr(&ss, peer, port_be);
+	if (sendto(k->fd, data, len, MSG_DONTWAIT | MSG_NOSIGNAL, (struct sockaddr *)&ss, ss_len) < 0)
+		drop(t);
+}
+
+static void take_channel_data(
+	struct turn *t, struct turn_allocation *a, const uint8_t *frame, size_t len)
+{
+	uint16_t number = (uint16_t)(frame[0] << 8 | frame[1]);
+	size_t said = (size_t)frame[2] << 8 | frame[3];
+	const struct turn_channel *ch = turn_channel_by_number(&t->core, a, number);
+	const struct turn_relayed *x = ch ? turn_allocation_for(a, &ch->peer) : NULL;
+
+	if (x && x->kernel && said <= len - 4)
+		to_peer(x->kernel, &ch->peer, ch->peer_port_be, frame + 4, said, false);
+	else
+		drop(t);
+}
+
+// Anything wrong with an indication: not a word.
+static void take_send(struct turn *t, struct turn_allocation *a, const struct turn_msg *m)
+{
+	const struct turn_bytes *data = &m->attr[TURN_A_DATA];
+	const struct turn_relayed *x;
+	struct turn_denial why;
+	struct st_addr peer;
+	uint16_t port_be;
+
+	if (turn_msg_peer(m, &peer, &port_be) || !data->at || m->unknowns) {
+		drop(t);
+		return;
+	}
+	turn_config_unmap(t->core.config, &peer);
+	x = turn_allocation_for(a, &peer);
+	if (!x || !x->kernel || !turn_permission_find(&t->core, a, &peer) ||
+		!turn_policy_allows_port(&t->core.policy, &peer, port_be, &why)) {
+		drop(t);
+		return;
+	}
+	to_peer(x->kernel, &peer, port_be, data->at, data->len,
+		m->attr[TURN_A_DONT_FRAGMENT].at != NULL);
+}
+
+bool turn_kernel_from_client(
+	struct turn *t, const struct turn_tuple *from, const uint8_t *frame, size_t len)
+{
+	struct turn_allocation *a;
+	struct turn_msg m;
+
+	if ((frame[0] & 0xc0) == 0x40) {
+		a = turn_allocation_find(&t->core, from);
+		if (a)
+			take_channel_data(t, a, frame, len);
+		else
+			drop(t);
+		return true;
+	}
+	if (turn_msg_parse(&m, frame, len) || m.method != TURN_SEND || m.class != TURN_INDICATION)
+		return false;
+	a = turn_allocation_find(&t->core, from);
+	if (a)
+		take_send(t, a, &m);
+	else
+		drop(t);
+	return true;
+}
+
+bool turn_kernel_packet_in(
+	struct turn *t, const struct st_packet_io *io, const void *data, uint16_t len)
+{
+	struct turn_kernel *k = find(t, &io->remote, io->remote_port_be);
+
+	if (k)
+		to_client(k, &io->local, io->local_port_be, data, len);
+	return k != NULL;
+}
+
+// ---- life ------------------------------------------------------------------------------------------
+
+static int open_socket(const struct turn_relayed *x)
+{
+	const int one = 1, dont = IP_PMTUDISC_DONT;
+	struct sockaddr_storage ss;
+	socklen_t len = addr_to_sockaddr(&ss, &x->addr, htons(x->port));
+	bool v4 = ss.ss_family == AF_INET;
+	int fd = socket(ss.ss_family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	if (fd < 0)
+		return -errno;
+	setsockopt(fd, IPPROTO_IP, IP_FREEBIND, &one, sizeof(one));
+	if (v4) {
+		setsockopt(fd, IPPROTO_IP, IP_RECVERR, &one, sizeof(one));
+		setsockopt(fd, IPPROTO_IP, IP_MTU_DISCOVER, &dont, sizeof(dont));
+	} else {
+		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one));
+		setsockopt(fd, IPPROTO_IPV6, IPV6_RECVERR, &one, sizeof(one));
+	}
+	if (!bind(fd, (struct sockaddr *)&ss, len))
+		return fd;
+	close(fd);
+	return -errno;
+}
+
+struct turn_kernel *turn_kernel_open(struct turn_allocation *a, enum turn_family family, void *turn)
+{
+	const struct turn_relayed *x = &a->relayed[family];
+	struct turn *t = turn;
+	struct turn_kernel *k;
+	int fd = open_socket(x);
+
+	if (fd < 0) {
+		g_warning("turn: no socket for a relayed address port=%u error=\"%s\"", x->port,
+			g_strerror(-fd));
+		return NULL;
+	}
+	k = g_new0(struct turn_kernel, 1);
+	k->turn = t;
+	k->allocation = a;
+	k->family = family;
+	k->key = (struct st_relay_key){.relay = x->addr, .relay_port_be = htons(x->port)};
+	k->fd = fd;
+	k->tokens = t->core.config->limits.burst_bytes;
+	k->tokens_at_ms = t->core.now_ms;
+	k->source = g_unix_fd_add(fd, G_IO_IN | G_IO_ERR, on_datagrams, k);
+	g_hash_table_insert(t->kernels, &k->key, k);
+	return k;
+}
+
+void turn_kernel_close(struct turn_kernel *k, void *turn)
+{
+	struct turn *t = turn;
+
+	g_hash_table_remove(t->kernels, &k->key);
+	g_source_remove(k->source);
+	close(k->fd);
+	g_free(k);
+}

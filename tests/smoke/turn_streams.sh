@@ -1,0 +1,86 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-3-Clause
+#
+# Clients by TCP and TLS: coturn's client over both, on one port; each with a UDP client of the same box; a new
+# certificate by reload without an end to those that are connected; silent and superfluous connections are ended.
+# shellcheck source=lab.sh
+. "$(dirname "$0")/lab.sh"
+# shellcheck source=relay_lab.sh
+. "$(dirname "$0")/relay_lab.sh"
+lab_init turn_streams
+command -v turnutils_uclient >/dev/null || lab_skip "turnutils_uclient (package coturn) is not installed"
+
+ECHO_PORT=3480
+
+certificate() # NAME
+{
+	openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -subj "/CN=$1" \
+		-keyout "$LAB_DIR/key.pem" -out "$LAB_DIR/cert.pem" 2>/dev/null
+}
+
+uclient() # [OPTION...]
+{
+	local out
+	out=$(on client timeout 40 turnutils_uclient -u "$RELAY_USER" -w "$RELAY_PASS" -e 192.0.2.12 -r "$ECHO_PORT" \
+		-p 3478 -n 10 -m 1 -l 171 -z 5 "$@" "$RELAY_ADDR") || { printf '%s\n' "$out" | tail -n 12; return 1; }
+	grep -q 'Total lost packets 0 (0.000000%)' <<<"$out" || { printf '%s\n' "$out" | tail -n 12; return 1; }
+}
+
+served_name()
+{
+	on client timeout 5 openssl s_client -connect "$RELAY_ADDR:3478" -tls1_2 </dev/null 2>/dev/null |
+		openssl x509 -noout -subject
+}
+
+served_is() # NAME
+{
+	served_name | grep -qw "$1"
+}
+
+connections()
+{
+	relay_stat .connections
+}
+
+connections_at_most() # N
+{
+	at_most "$(connections)" "$1"
+}
+
+connections_at_least() # N
+{
+	at_least "$(connections)" "$1"
+}
+
+metric() # NAME-WITH-LABELS
+{
+	on gwr curl -sf http://127.0.0.1:9641/metrics | awk -v name="$1" '$1 == name { print $2 }'
+}
+
+certificate first
+must 'relay node starts' relay_lab ".turn.listen = [{port: 3478, transports: [\"udp\", \"tcp\", \"tls\"]}] |
+	.turn.tls = {certificate: \"$LAB_DIR/cert.pem\", key: \"$LAB_DIR/key.pem\"} |
+	.turn.metrics = {} | .turn.limits = {connections_per_source: 20, handshakes_per_source_s: 100}"
+bg echo peer turnutils_peer -p "$ECHO_PORT" -L 192.0.2.12
+check 'channels by TCP, odd lengths' uclient -t -c
+check 'a pair of ports by TCP' uclient -t
+check 'indications by TCP' uclient -t -s -c
+check 'channels by TLS on the same port' uclient -t -S -c
+check 'client to client by TCP' uclient -t -y -c -m 2
+check 'metrics: bytes of TCP clients' at_least "$(metric 'strait_turn_bytes_total{direction="to_peer"}')" 1000
+check 'metrics: ports left' eval '[ "$(metric "strait_turn_ports_free{address=\"192.0.2.1\"}")" -gt 9000 ]'
+check 'metrics: nothing else is served' not on gwr curl -sf http://127.0.0.1:9641/
+check 'metrics: not on other addresses' not on client curl -sf --max-time 2 "http://$RELAY_ADDR:9641/metrics"
+check 'TLS 1.1 is refused' not on client timeout 5 openssl s_client -connect "$RELAY_ADDR:3478" -tls1_1
+check 'its certificate' served_is first
+certificate second
+check 'a reload takes the new one' eval 'ctl r reload && served_is second'
+printf 'no certificate' >"$LAB_DIR/cert.pem"
+check 'a broken one is refused by name, and the old one goes on' eval \
+	'! ctl r reload >"$LAB_DIR/out" 2>&1 && grep -q cert.pem "$LAB_DIR/out" && served_is second'
+check 'garbage ends its connection' eval \
+	'printf "GET / HTTP/1.0\r\n\r\n" | on client timeout 5 nc -q 3 "$RELAY_ADDR" 3478 | wc -c | grep -qx 0'
+bg silent client bash -c 'for i in $(seq 40); do exec {fd}<>/dev/tcp/'"$RELAY_ADDR"'/3478; done; sleep 60'
+check 'no more connections of one source than the limit' eval 'wait_until 5 connections_at_least 10 && connections_at_most 20'
+check 'who says nothing is let go' wait_until 20 connections_at_most 0
+lab_finish
