@@ -32,7 +32,6 @@ struct ice_settings {
 	char **nat_external_ips;    // "external[/internal address or interface]", NULL = none
 	char **interface_blacklist; // prefixes of interface names, NULL = ICE_DEFAULT_BLACKLIST
 	bool disable_ipv6_discovery;
-	bool per_peer_port; // each attempt has a UDP port of its own instead of the shared one
 };
 
 #define ICE_MAX_SERVERS 16

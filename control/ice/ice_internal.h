@@ -98,7 +98,7 @@ struct ice {
 	GPtrArray *servers; // of struct ice_known_server *
 	GArray *mappings;   // of struct ice_mapping, once interfaces are known
 	char **external, **blacklist;
-	bool no_v6, per_peer;
+	bool no_v6;
 	GArray *hosts;      // of struct st_addr: our candidates' bases
 	GHashTable *agents; // number -> struct ice_agent *
 	GHashTable *owners; // ufrag -> struct ice_owner *
