@@ -12,6 +12,10 @@
 #include <string.h>
 
 #define FOLLOW_AFTER_MS 1000
+#define SILENT_AFTER_MS 350  // then we begin to count
+#define SILENT_LOST_MS  1000 // four checks at 250 ms went unanswered meanwhile
+#define OTHER_QUIET_MS  700  // the peer may be the first to switch
+#define OTHER_SETTLE_MS 5000 // or the last: it need not have followed us yet
 #define VERSION_PREFIX  "strait/"
 
 // ---- ops of the agent --------------------------------------------------------------------------------------
@@ -293,20 +297,96 @@ void conn_traffic(struct conn *c)
 	conn_timer_update(c);
 }
 
+// ---- a pair that stands by takes over ------------------------------------------------------------------------
+
+// Only with another pair that lives; without one the keep's own limits count, which are less hasty.
+static struct conn_path *standby(struct conn *c)
+{
+	struct conn_path *p = c->fsm.paths.fallback;
+
+	return paths_alive(&c->fsm.paths) && p && !p->lost && c->fsm.peer_strait ? p : NULL;
+}
+
+static void take_over(struct conn *c, const char *why)
+{
+	c->silent_since = 0;
+	conn_fsm_path_lost(&c->fsm, c->fsm.paths.selected->id, why, wg_now());
+	conn_timer_update(c);
+}
+
+// We send, and neither data nor an answer to the checks comes back.
+static void watch_silence(struct conn *c, const struct st_activity *a, uint32_t heard_ms, uint64_t now)
+{
+	uint32_t quiet = MIN(heard_ms, a->selected_received_age_ms);
+
+	if (quiet < SILENT_AFTER_MS) {
+		c->silent_since = 0;
+		return;
+	}
+	if (!(a->flags & ST_ACT_DATA_SENT))
+		return;
+	if (!c->silent_since)
+		c->silent_since = now;
+	if (now - c->silent_since >= SILENT_LOST_MS && quiet >= SILENT_LOST_MS)
+		take_over(c, "nothing comes back");
+}
+
+// The peer has left the pair for the one that stands by: it hears nothing of what we send.
+static void watch_other(struct conn *c, const struct st_activity *a, uint32_t heard_ms, uint64_t now)
+{
+	if (!(a->flags & ST_ACT_ANY_RECEIVED) || a->any_received_age_ms > SILENT_AFTER_MS ||
+		now < c->selected_since + OTHER_SETTLE_MS)
+		return;
+	if (a->selected_received_age_ms >= OTHER_QUIET_MS && heard_ms >= OTHER_QUIET_MS)
+		take_over(c, "the peer uses the path that stands by");
+}
+
+// A pair that we gave up before its keep did: it is asked at the quick pace as if we still sent on it, so that
+// it is known soon when it works again.
+static void watch_lost(struct conn *c, const struct st_activity *a)
+{
+	const struct conn_path *p = c->fsm.paths.fallback;
+	struct conn_keep *k = p && p->lost ? conn_keep_of(c, p) : NULL;
+	struct st_activity silent = {.peer_id = a->peer_id,
+		.flags = a->flags & ST_ACT_DATA_SENT,
+		.selected_received_age_ms = UINT32_MAX};
+
+	if (!k || !k->keep)
+		return;
+	if (ice_keep_heard_ms(k->keep) < SILENT_AFTER_MS) {
+		conn_fsm_path_regained(&c->fsm, p->id, wg_now());
+		conn_timer_update(c);
+	} else {
+		ice_keep_activity(k->keep, &silent);
+	}
+}
+
 void conn_activity(struct conn *c, const struct st_activity *a)
 {
+	const struct conn_path *s = c->fsm.paths.selected;
+	struct conn_keep *k = s ? conn_keep_of(c, s) : NULL;
 	uint64_t now = wg_now();
 
 	if (a->selected_received_age_ms != UINT32_MAX)
 		c->selected_heard_at = now - MIN(now, a->selected_received_age_ms);
-	// An op may drop a keep, the array stays.
-	for (int n = 0; n < CONN_KEEPS; n++) {
-		bool selected =
-			c->fsm.paths.selected && c->keeps[n].path_id == c->fsm.paths.selected->id;
-
-		if (selected && c->keeps[n].keep)
-			ice_keep_activity(c->keeps[n].keep, a);
+	if (!k || !k->keep)
+		return;
+	if (c->selected_id != s->id) {
+		c->selected_id = s->id;
+		c->selected_since = now;
+		c->silent_since = 0;
 	}
+	if (standby(c)) {
+		uint32_t heard_ms = ice_keep_heard_ms(k->keep);
+
+		watch_silence(c, a, heard_ms, now);
+		if (standby(c) && c->fsm.paths.selected == s)
+			watch_other(c, a, heard_ms, now);
+	}
+	// A switch may have dropped it.
+	if (c->fsm.paths.selected == s)
+		ice_keep_activity(k->keep, a);
+	watch_lost(c, a);
 }
 
 // Only nomination moves us, with one exception: a peer up to v0.18 that announced direct sends from

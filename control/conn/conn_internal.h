@@ -41,6 +41,9 @@ struct conn {
 	struct st_addr follow_addr;
 	uint16_t follow_port_be;
 	uint64_t selected_heard_at; // ms; authenticated, on slot 0
+	uint64_t silent_since;      // we send and hear nothing on slot 0; 0 = not so
+	uint32_t selected_id;       // and since when it is what we send on
+	uint64_t selected_since;
 
 	char version[32];                                      // the peer's
 	uint64_t rx_direct, rx_relayed, tx_direct, tx_relayed; // bytes

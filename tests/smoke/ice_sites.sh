@@ -68,6 +68,21 @@ ice_block() # a|b on|off
 	END
 }
 
+# A port forward for WireGuard: everybody reaches the gateway on it.
+ice_forward() # a|b
+{
+	on "nat$1" nft -f - <<-END
+		table ip nat {
+			chain pre {
+				type nat hook prerouting priority dstnat
+				iifname "out" udp dport 51820 dnat to 192.168.$(site_number "$1").2
+			}
+		}
+		insert rule ip filter forward ct status dnat accept
+		insert rule ip filter input ct status dnat accept
+	END
+}
+
 ice_signal_start()
 {
 	bg signal srv "$STRAIT_SIGNAL" --listen 192.0.2.9:10000 || return

@@ -25,6 +25,9 @@ ice_block a on
 check 'a switches to the relay' wait_until 5 ice_is a b .path.relayed true
 check 'b switches to the relay' wait_until 5 ice_is b a .path.relayed true
 check 'the tunnel carries packets' session_up lana 10.2.0.2
+for site in a b; do
+	on "gw$site" timeout 1 "$STRAITCTL" events >"$LAB_DIR/events-$site.log"
+done
 # The longest time between two answers of the ping.
 longest=$(awk -F'[][]' '/bytes from/ { if (last && $2 - last > max) max = $2 - last; last = $2 } END { printf "%d", max * 1000 }' \
 	"$LAB_DIR/ping.log")
