@@ -15,7 +15,6 @@
 #define SILENT_AFTER_MS 350  // then we begin to count
 #define SILENT_LOST_MS  1000 // four checks at 250 ms went unanswered meanwhile
 #define OTHER_QUIET_MS  700  // the peer may be the first to switch
-#define OTHER_SETTLE_MS 5000 // or the last: it need not have followed us yet
 #define VERSION_PREFIX  "strait/"
 
 // ---- ops of the agent --------------------------------------------------------------------------------------
@@ -331,11 +330,12 @@ static void watch_silence(struct conn *c, const struct st_activity *a, uint32_t 
 		take_over(c, "nothing comes back");
 }
 
-// The peer has left the pair for the one that stands by: it hears nothing of what we send.
-static void watch_other(struct conn *c, const struct st_activity *a, uint32_t heard_ms, uint64_t now)
+// The peer has left the pair for the one that stands by: it hears nothing of what we send. One that has not
+// come to it yet, because we were the first to switch, has not been heard on it.
+static void watch_other(struct conn *c, const struct st_activity *a, uint32_t heard_ms)
 {
 	if (!(a->flags & ST_ACT_ANY_RECEIVED) || a->any_received_age_ms > SILENT_AFTER_MS ||
-		now < c->selected_since + OTHER_SETTLE_MS)
+		c->selected_heard_at <= c->selected_since)
 		return;
 	if (a->selected_received_age_ms >= OTHER_QUIET_MS && heard_ms >= OTHER_QUIET_MS)
 		take_over(c, "the peer uses the path that stands by");
@@ -381,7 +381,7 @@ void conn_activity(struct conn *c, const struct st_activity *a)
 
 		watch_silence(c, a, heard_ms, now);
 		if (standby(c) && c->fsm.paths.selected == s)
-			watch_other(c, a, heard_ms, now);
+			watch_other(c, a, heard_ms);
 	}
 	// A switch may have dropped it.
 	if (c->fsm.paths.selected == s)
