@@ -91,5 +91,6 @@ int turn_session_run(const struct ctl *c, int argc, char **argv);
 int turn_kick_run(const struct ctl *c, int argc, char **argv);
 int turn_drain_run(const struct ctl *c, int argc, char **argv);
 int turn_stats_run(const struct ctl *c, int argc, char **argv);
+int import_run(const struct ctl *c, int argc, char **argv);
 int credentials_mint_run(const struct ctl *c, int argc, char **argv);
 int version_run(const struct ctl *c, int argc, char **argv);

@@ -49,6 +49,7 @@ const struct ctl_verb ctl_verbs[] = {
 	{"turn drain", "[on|off]", "take no new sessions, and say how many are left", 0, 1,
 		CTL_O_WATCH, turn_drain_run},
 	{"turn stats", "", "totals of the relay", 0, 0, CTL_O_WATCH, turn_stats_run},
+	{"import", "FILE", "turn a coturn configuration into one of ours", 1, 1, 0, import_run},
 	{"credentials mint", "[FILE]", "make a time-limited credential of the relay", 0, 1,
 		CTL_O_TTL | CTL_O_USER, credentials_mint_run},
 	{"config check", "[FILE]", "say what is wrong with a configuration", 0, 1, 0,

@@ -50,6 +50,16 @@ minted() # the password is what another program makes of the username
 		"$(printf %s "$user" | openssl dgst -sha1 -hmac "$RELAY_SECRET" -binary | base64)"
 }
 
+imported() # JQ-CONDITION
+{
+	jq -e "$1" "$LAB_DIR/imported.json"
+}
+
+not_carried() # OPTION
+{
+	grep -q "$1: not carried over" "$LAB_DIR/imported.log"
+}
+
 relay_config .
 check 'the good one is good' "$STRAITCTL" config check "$LAB_DIR/gwr.json"
 check 'the sample is refused for its placeholder' sample_refused
@@ -74,4 +84,15 @@ printf 'of-a-file' >"$LAB_DIR/secret"
 chmod 640 "$LAB_DIR/secret"
 refused 'a secret file that others may read' ".turn.secrets = [{secret_file: \"$LAB_DIR/secret\"}]" 'chmod 600'
 check 'a minted credential' minted
+check 'coturn config: imported' eval '"$STRAITCTL" import "$LAB_ROOT/tests/data/turnserver.conf" >"$LAB_DIR/imported.json" 2>"$LAB_DIR/imported.log"'
+chmod 600 "$LAB_DIR/imported.json"
+check 'and good as it is' "$STRAITCTL" config check "$LAB_DIR/imported.json"
+check 'address behind NAT' imported '.turn.relay_addresses == [{address: "192.0.2.1", external_ip: "198.51.100.7"}]'
+check 'secrets and users' imported '.turn.secrets == ["north-wind", "south-wind"] and .turn.users == [{name: "anna", password: "secret-of-anna"}]'
+check 'quotas' imported '.turn.limits == {allocations_per_user: 12, allocations: 1200, allocation_bytes_per_s: 3000000}'
+check 'ranges are prefixes' imported '.turn.deny_peers == ["10.0.0.0/8", "192.168.7.3/32", "192.168.7.4/30", "192.168.7.8/31", "2001:db8::/112"]'
+check 'listener' imported '.turn.listen == [{address: "192.0.2.1", port: 3479, transports: ["udp", "tcp"]}]'
+for option in user mobility redis-statsdb bps-capacity; do
+	check "named as not carried over: $option" not_carried "$option"
+done
 lab_finish
