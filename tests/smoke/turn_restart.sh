@@ -1,0 +1,50 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-3-Clause
+#
+# kill -9 of straitd with 10 000 sessions: none is lost, each is refreshed and its channel bound again under its
+# credentials and nonce of before. Then they end, and all ports are back.
+# shellcheck source=lab.sh
+. "$(dirname "$0")/lab.sh"
+# shellcheck source=relay_lab.sh
+. "$(dirname "$0")/relay_lab.sh"
+lab_init turn_restart
+
+COUNT=${TURN_RESTART_COUNT:-10000}
+
+said() # WORD: the client's last line about it says that all went well
+{
+	grep "^$1 " "$LAB_DIR/many.log" | tail -n 1 | grep -qF "{0: $COUNT}" || { tail -n 5 "$LAB_DIR/many.log"; return 1; }
+}
+
+tell() # WORD
+{
+	echo "$1" >&"$TELL"
+	wait_until 60 said "$1"
+}
+
+ports_free()
+{
+	relay_stat '.relay_addresses[0].ports_free'
+}
+
+must 'relay node starts' relay_lab ".turn.relay_ports = {min: 20000, max: 49999} |
+	.turn.limits = {allocations_per_user: 20000, allocations_per_source: 20000, replies_per_source_s: 0}"
+mkfifo "$LAB_DIR/tell"
+exec {TELL}<>"$LAB_DIR/tell"
+ulimit -n "$(ulimit -Hn)"
+bg many client bash -c 'exec "$@" <"'"$LAB_DIR"'/tell"' - "$LAB_ROOT/tests/tools/turnraw.py" many \
+	"$RELAY_ADDR" 3478 "$RELAY_USER" "$RELAY_PASS" "$RELAY_REALM" "$COUNT" 192.0.2.12
+must 'sessions begin' wait_until 60 said allocate
+must 'each has a channel' wait_until 60 said bind
+check 'sessions are counted' equal "$(relay_sessions)" "$COUNT"
+bg_stop straitd-r KILL
+check 'the lcores go on without straitd' equal "$(on gwr "$STRAITCTL" drops --json >/dev/null 2>&1; echo $?)" 0
+straitd_start r
+must 'straitd is back' wait_until 20 gateway_ready r
+check 'no session is lost' equal "$(relay_sessions)" "$COUNT"
+check 'all are refreshed under their old nonces' tell refresh
+check 'their channels are bound again' tell rebind
+check 'all of them end' tell free
+check 'no session is left' equal "$(relay_sessions)" 0
+check 'all ports are back' wait_until 10 eval '[ "$(ports_free)" -eq 30000 ]'
+lab_finish
