@@ -791,8 +791,10 @@ void ice_agent_message(struct ice *ice, const struct ice_msg *msg, size_t len)
 		agent_datagram(a, d, (const uint8_t *)(d + 1));
 		return;
 	}
-	if (msg->type == ICE_MSG_CLOSED && a->freed)
+	if (msg->type == ICE_MSG_CLOSED && a->freed) {
 		agent_destroy(a);
+		return;
+	}
 	if (a->freed || a->ended)
 		return;
 	switch (msg->type) {
