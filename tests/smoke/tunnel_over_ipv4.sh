@@ -22,6 +22,8 @@ check 'peer has a handshake' at_least "$(last_handshake peer wg0 a)" 1
 check 'gateway shows it to wg, too' at_least "$(last_handshake gwa strait0 peer)" 1
 check 'lcores decrypted' at_least "$(stage_packets a wg_accept)" 4
 check 'lcores encrypted' at_least "$(stage_packets a wg_encrypt)" 4
+check "straitd's socket received no data packet" equal \
+	"$(ctl a status --json | jq '.straitd.handshakes | .data_dropped + .data_passed_down')" 0
 record_stop wan >/dev/null
 check 'nothing in the clear on the WAN' equal "$(recorded wan clear)" 0
 check 'data went over IPv4' at_least "$(recorded wan data)" 8
