@@ -371,7 +371,7 @@ static void send_mode(struct conn_fsm *f, const struct ice_path *path)
 
 static void arm_handshake(struct conn_fsm *f, uint64_t now)
 {
-	uint64_t ms = 0;
+	uint64_t ms = HANDSHAKE_OURS_MS;
 
 	if (!f->peer_strait && (!f->controlling || !f->remote.has_id))
 		ms = HANDSHAKE_FOREIGN_MS;

@@ -28,6 +28,7 @@
 #define STANDBY_FIRST_MS     2000
 #define STANDBY_MAX_MS       300000
 #define NETWORK_SETTLE_MS    1000
+#define HANDSHAKE_OURS_MS    50   // until the other side has nominated the pair as well
 #define HANDSHAKE_OTHER_MS   400  // the other side begins; then we do
 #define HANDSHAKE_FOREIGN_MS 1500 // NetBird begins by itself
 #define REOFFERS_MAX         3

@@ -31,7 +31,7 @@ done
 # The longest time between two answers of the ping.
 longest=$(awk -F'[][]' '/bytes from/ { if (last && $2 - last > max) max = $2 - last; last = $2 } END { printf "%d", max * 1000 }' \
 	"$LAB_DIR/ping.log")
-check "no answer for $longest ms, at most 2500" at_most "$longest" 2500
+check "no answer for $longest ms, at most 2000" at_most "$longest" 2000
 ice_block a off
 check 'healed, the path is direct again' wait_until 20 ice_is a b .path.relayed false
 check 'for b as well' wait_until 20 ice_is b a .path.relayed false
