@@ -146,7 +146,10 @@ static void tell_endpoint(const struct lcore_event *e)
 		.local_port_be = e->local_port_be,
 		.remote_port_be = e->remote_port_be,
 	};
+	struct peer *peer = peer_by_id(e->peer_id);
 
+	if (peer != NULL)
+		endpoint_spare(peer);
 	api_server_event(ST_EV_ENDPOINT_SEEN, &out, sizeof(out), NULL, 0);
 }
 

@@ -59,7 +59,8 @@ static bool same_tuple(const struct endpoint *ep, struct rte_mbuf *m, const stru
 	return ep->ep.kind != ST_ENDPOINT_CHANNEL;
 }
 
-static void report_tuple(
+// False: told already, or too much to tell.
+static bool report_tuple(
 	struct lcore *lc, struct peer *peer, struct rte_mbuf *m, const struct rte_udp_hdr *udp)
 {
 	struct lcore_event ev = {
@@ -77,13 +78,14 @@ static void report_tuple(
 	       addr_equal(&peer->seen_remote, &ev.remote) &&
 	       addr_equal(&peer->seen_local, &ev.local);
 	if (peer->seen_stamp != 0 && (same ? age < lc->hz : age * SEEN_PER_SECOND < lc->hz))
-		return;
+		return false;
 	if (!lcore_event_push(lc, &ev))
-		return;
+		return false;
 	peer->seen_remote = ev.remote;
 	peer->seen_local = ev.local;
 	peer->seen_port_be = ev.remote_port_be;
 	peer->seen_stamp = lc->now;
+	return true;
 }
 
 static bool is_listened(struct peer *peer, struct rte_mbuf *m, const struct rte_udp_hdr *udp)
@@ -105,6 +107,26 @@ static void note_selected(struct lcore *lc, struct peer *peer, const struct endp
 		atomic_store_explicit(&peer->selected_tuple, ep->tuple, memory_order_release);
 }
 
+// Answers go to where the peer is, from this packet on, when the way there can be the same: the same address
+// of ours, the same port of the box. All else has to wait until straitd has asked the kernel. Where ICE
+// chose the tuple, only ICE changes it.
+static void follow(struct lcore *lc, struct peer *peer, const struct endpoint *ep,
+	struct rte_mbuf *m, const struct rte_udp_hdr *udp)
+{
+	struct st_addr remote, local;
+
+	if (ep->ep.kind != ST_ENDPOINT_DIRECT || (ep->ep.flags & ST_ENDPOINT_F_NOMINATED) != 0 ||
+		packet_of(m)->iif != ep->ep.if_id || udp->dst_port != ep->ep.local_port_be ||
+		udp->src_port == 0)
+		return;
+	packet_addrs(m, &remote, &local);
+	if (!addr_equal(&local, &ep->ep.local))
+		return;
+	ep = endpoint_move(peer, ep, &remote, udp->src_port);
+	if (ep != NULL)
+		note_selected(lc, peer, ep);
+}
+
 // Any authenticated packet shows where the peer is, and to which address of ours it sends. What came by a
 // TURN server shows where that is, which nobody needs to be told.
 static void note_tuple(struct lcore *lc, struct peer *peer, struct rte_mbuf *m)
@@ -114,10 +136,16 @@ static void note_tuple(struct lcore *lc, struct peer *peer, struct rte_mbuf *m)
 	const struct rte_udp_hdr *udp =
 		rte_pktmbuf_mtod_offset(m, const struct rte_udp_hdr *, p->l4_off);
 
-	if (likely(ep != NULL && same_tuple(ep, m, udp)))
+	if (likely(ep != NULL && same_tuple(ep, m, udp))) {
 		note_selected(lc, peer, ep);
-	else if (!(p->flags & PACKET_F_VIA_TURN) && !is_listened(peer, m, udp))
-		report_tuple(lc, peer, m, udp);
+		if (unlikely(ep->moved))
+			(void)report_tuple(lc, peer, m, udp);
+		return;
+	}
+	if ((p->flags & PACKET_F_VIA_TURN) || is_listened(peer, m, udp))
+		return;
+	if (report_tuple(lc, peer, m, udp) && ep != NULL)
+		follow(lc, peer, ep, m, udp);
 }
 
 static void confirm(struct lcore *lc, struct peer *peer, const struct keypair *kp)

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //
 // Endpoints: where a peer's packets go and where else they may come from, with the outer header made
-// ready, a TURN header included. Replaced whole; main writes.
+// ready, a TURN header included. Replaced whole; main writes, and of slot 0 the owner lcore of a peer that
+// moved: it puts the spare that main made beforehand in its place, and main frees what was there.
 #include "../reclaim.h"
 #include "../stages/turn.h"
 #include "../stages/turn_client.h"
@@ -163,11 +164,16 @@ static bool same_tuple(const struct st_endpoint *a, const struct st_endpoint *b)
 	       a->relay_peer_port_be == b->relay_peer_port_be;
 }
 
-static uint32_t tuple_of(const struct endpoint *old, const struct st_endpoint *e)
+static uint32_t tuple_new(void)
 {
 	static uint32_t last; // 0 is no tuple's
 
-	return old != NULL && same_tuple(&old->ep, e) ? old->tuple : ++last;
+	return ++last;
+}
+
+static uint32_t tuple_of(const struct endpoint *old, const struct st_endpoint *e)
+{
+	return old != NULL && same_tuple(&old->ep, e) ? old->tuple : tuple_new();
 }
 
 static const struct endpoint *_Atomic *slot_of(struct peer *peer, uint32_t slot)
@@ -191,6 +197,93 @@ uint64_t endpoint_selected_stamp(struct peer *peer)
 	return atomic_load_explicit(&peer->selected_stamp, memory_order_relaxed);
 }
 
+static void headers_fill(struct endpoint *ep)
+{
+	if (is_v4(&ep->ep.local))
+		header_fill4(ep);
+	else
+		header_fill6(ep);
+	if (ep->ep.kind == ST_ENDPOINT_CHANNEL && ep->ep.channel != 0)
+		turn_fill_channel(ep);
+	else if (ep->ep.kind == ST_ENDPOINT_CHANNEL)
+		turn_fill_send(ep);
+	ep->header_len = (uint8_t)(ep->udp_off + sizeof(struct rte_udp_hdr) + ep->turn_len);
+	ep->udp_csum_base = udp_base(ep);
+}
+
+// ---- a peer moves ----------------------------------------------------------------------------------
+
+static void retired_free(struct peer *peer)
+{
+	reclaim_later(free, (void *)(uintptr_t)atomic_exchange_explicit(
+				    &peer->retired, NULL, memory_order_acq_rel));
+}
+
+void endpoint_spare(struct peer *peer)
+{
+	struct endpoint *spare;
+
+	retired_free(peer);
+	if (atomic_load_explicit(&peer->spare, memory_order_relaxed) != NULL)
+		return;
+	spare = calloc(1, sizeof(*spare));
+	if (spare == NULL)
+		return; // the peer then moves when straitd says so
+	spare->tuple = tuple_new();
+	spare->moved = true;
+	atomic_store_explicit(&peer->spare, spare, memory_order_release);
+}
+
+void endpoint_spare_free(struct peer *peer)
+{
+	free(atomic_load_explicit(&peer->spare, memory_order_relaxed));
+	free((void *)(uintptr_t)atomic_load_explicit(&peer->retired, memory_order_relaxed));
+	free((void *)(uintptr_t)atomic_load_explicit(&peer->endpoint, memory_order_relaxed));
+}
+
+// The same way out: what stood on link stays on link, what was behind a gateway stays behind it.
+static void spare_fill(struct endpoint *spare, const struct endpoint *from,
+	const struct st_addr *remote, uint16_t remote_port_be)
+{
+	uint32_t tuple = spare->tuple;
+	bool on_link = memcmp(&from->ep.nexthop, &from->ep.remote, sizeof(*remote)) == 0;
+
+	memset(spare, 0, sizeof(*spare));
+	spare->ep = from->ep;
+	spare->ep.remote = *remote;
+	spare->ep.remote_port_be = remote_port_be;
+	if (on_link)
+		spare->ep.nexthop = *remote;
+	headers_fill(spare);
+	spare->tuple = tuple;
+	spare->moved = true;
+}
+
+const struct endpoint *endpoint_move(struct peer *peer, const struct endpoint *from,
+	const struct st_addr *remote, uint16_t remote_port_be)
+{
+	struct endpoint *spare;
+	const struct endpoint *expected = from;
+
+	// `retired` holds one; main takes it before it makes the next spare.
+	if (atomic_load_explicit(&peer->retired, memory_order_relaxed) != NULL)
+		return NULL;
+	spare = atomic_exchange_explicit(&peer->spare, NULL, memory_order_acq_rel);
+	if (spare == NULL)
+		return NULL;
+	spare_fill(spare, from, remote, remote_port_be);
+	if (!atomic_compare_exchange_strong_explicit(&peer->endpoint, &expected, spare,
+		    memory_order_acq_rel, memory_order_relaxed)) {
+		// straitd was faster.
+		atomic_store_explicit(&peer->spare, spare, memory_order_release);
+		return NULL;
+	}
+	atomic_store_explicit(&peer->retired, from, memory_order_release);
+	return spare;
+}
+
+// ---- objects ---------------------------------------------------------------------------------------
+
 int endpoint_set(const void *body, const void *old)
 {
 	const struct st_endpoint *e = body;
@@ -206,19 +299,12 @@ int endpoint_set(const void *body, const void *old)
 	if (ep == NULL)
 		return -ENOMEM;
 	ep->ep = *e;
-	if (is_v4(&e->local))
-		header_fill4(ep);
-	else
-		header_fill6(ep);
-	if (e->kind == ST_ENDPOINT_CHANNEL && e->channel != 0)
-		turn_fill_channel(ep);
-	else if (e->kind == ST_ENDPOINT_CHANNEL)
-		turn_fill_send(ep);
-	ep->header_len = (uint8_t)(ep->udp_off + sizeof(struct rte_udp_hdr) + ep->turn_len);
-	ep->udp_csum_base = udp_base(ep);
+	headers_fill(ep);
 	ep->tuple =
 		tuple_of(atomic_load_explicit(slot_of(peer, e->key.slot), memory_order_relaxed), e);
 	slot_put(peer, e->key.slot, ep);
+	if (e->key.slot == 0 && e->kind == ST_ENDPOINT_DIRECT)
+		endpoint_spare(peer);
 	return 0;
 }
 

@@ -161,6 +161,7 @@ static void peer_free(void *arg)
 {
 	struct peer *peer = arg;
 
+	endpoint_spare_free(peer);
 	free(peer->main);
 	free(peer);
 }

@@ -38,13 +38,14 @@ struct keypair {
 
 #define ENDPOINT_TURN_MAX 48 // a Send indication to an IPv6 peer
 
-// Immutable; replaced whole by main.
+// Immutable; replaced whole.
 struct endpoint {
 	struct st_endpoint ep;
 	uint8_t header[48]; // prebuilt outer IP + UDP header, lengths and checksums 0; 28 or 48 bytes
 	uint8_t udp_off;    // of the UDP header
 	uint8_t header_len; // all that stands in front of WireGuard's message, a TURN header included
 	bool ipv6;
+	bool moved; // put there by an lcore; reported until straitd has set it
 	// Behind the UDP header when the kind is CHANNEL, lengths 0: a ChannelData header, or a Send
 	// indication up to its DATA attribute's value.
 	uint8_t turn_len;
@@ -66,7 +67,9 @@ struct peer {
 	uint16_t if_id;
 	_Atomic uint16_t owner;           // lcore id; the owner: wo (release), others: ro (acquire)
 	struct keypair *_Atomic slots[3]; // ST_SLOT_*; owner: wo (release), lcore: ro (acquire)
-	const struct endpoint *_Atomic endpoint; // slot 0: where we send; main: wo, lcore: ro
+	const struct endpoint *_Atomic endpoint; // slot 0: where we send; main and owner: exchange, lcore: ro
+	struct endpoint *_Atomic spare; // for the next move; main makes it, the owner takes it
+	const struct endpoint *_Atomic retired; // what a move replaced; the owner puts it, main frees it
 	_Atomic bool dead;                 // main: wo. Unlinked; nothing may be staged any more
 	_Atomic uint32_t activity_pending; // an ACTIVITY event is on its way; lcore sets, main clears
 	struct peer_main *main;            // main only: keys, commands, what was reported
@@ -94,6 +97,12 @@ struct peer {
 // Receiver indices to keypairs, NULL where unknown. n <= 64. rte_hash with lock-free readers.
 void keypair_lookup_bulk(const uint32_t *indices, unsigned int n, struct keypair **ret);
 
+// ---- the peer's owner ----
+// An authenticated packet came from there, to the address and by the port of slot 0, which is `from`: that
+// is where answers go, before straitd has heard of it. NULL: not now, straitd will do it.
+const struct endpoint *endpoint_move(struct peer *peer, const struct endpoint *from,
+	const struct st_addr *remote, uint16_t remote_port_be);
+
 // ---- main only ----
 int peer_set(const void *body, const void *old);
 void peer_del(const void *body);
@@ -101,6 +110,8 @@ int allowed_ip_set(const void *body, const void *old);
 void allowed_ip_del(const void *body);
 int endpoint_set(const void *body, const void *old);
 void endpoint_del(const void *body);
+void endpoint_spare(struct peer *peer);      // after a move: the owner may move the peer once more
+void endpoint_spare_free(struct peer *peer); // nobody sees the peer any more
 // TSC of the last authenticated packet on the tuple of slot 0 as it is now; 0 = never.
 uint64_t endpoint_selected_stamp(struct peer *peer);
 int key_set(const void *body, const void *old); // -EEXIST for a known index

@@ -139,6 +139,72 @@ static void roaming_is_reported_once_per_change(void)
 	end();
 }
 
+// A packet of the peer's from another port or address.
+static void receive_from(uint32_t addr, uint16_t port)
+{
+	struct rte_mbuf *m = rig_seal(NULL, RIG_INDEX, counter++, false);
+
+	rte_pktmbuf_mtod(m, struct rte_ipv4_hdr *)->src_addr = htonl(addr);
+	rte_pktmbuf_mtod_offset(m, struct rte_udp_hdr *, 20)->src_port = htons(port);
+	rig_fix_udp4(m, 0);
+	receive(m);
+}
+
+static const struct endpoint *where(void)
+{
+	return atomic_load(&rig.peer->endpoint);
+}
+
+static void answers_go_to_where_the_last_packet_came_from(void)
+{
+	uint32_t tuple;
+
+	begin(ST_KEY_RESPONDER);
+	tuple = where()->tuple;
+	receive_from(0xc6336409, 7777);
+	CU_ASSERT_EQUAL(addr_to_ipv4(&where()->ep.remote), htonl(0xc6336409));
+	CU_ASSERT_EQUAL(where()->ep.remote_port_be, htons(7777));
+	CU_ASSERT_EQUAL(addr_to_ipv4(&where()->ep.nexthop), htonl(0xc0000202)); // the gateway
+	CU_ASSERT_EQUAL(((const struct rte_ipv4_hdr *)where()->header)->dst_addr, htonl(0xc6336409));
+	CU_ASSERT_NOT_EQUAL(where()->tuple, tuple);
+	CU_ASSERT_NOT_EQUAL(endpoint_selected_stamp(rig.peer), 0);
+	CU_ASSERT(rig_event(ST_EV_ENDPOINT_SEEN, NULL));
+	// Told again until straitd has set it, but not with each packet.
+	receive_from(0xc6336409, 7777);
+	CU_ASSERT(!rig_event(ST_EV_ENDPOINT_SEEN, NULL));
+	rig.peer->seen_stamp = 1;
+	receive_from(0xc6336409, 7777);
+	CU_ASSERT(rig_event(ST_EV_ENDPOINT_SEEN, NULL));
+	// Once, until main has made the next spare.
+	rig.peer->seen_stamp = 1;
+	receive_from(0xc6336409, 7778);
+	CU_ASSERT_EQUAL(where()->ep.remote_port_be, htons(7777));
+	endpoint_spare(rig.peer);
+	rig.peer->seen_stamp = 1;
+	receive_from(0xc6336409, 7779);
+	CU_ASSERT_EQUAL(where()->ep.remote_port_be, htons(7779));
+	end();
+}
+
+static void a_replayed_or_nominated_tuple_moves_nothing(void)
+{
+	struct st_endpoint e;
+
+	begin(ST_KEY_RESPONDER);
+	receive_from(RIG_PEER_V4, RIG_PEER_PORT);
+	counter--;
+	receive_from(0xc6336409, 7777);
+	CU_ASSERT_EQUAL(rig_drops(ST_DROP_wg_replay), 1);
+	CU_ASSERT_EQUAL(where()->ep.remote_port_be, htons(RIG_PEER_PORT));
+	e = where()->ep;
+	e.flags = ST_ENDPOINT_F_NOMINATED;
+	CU_ASSERT_EQUAL(endpoint_set(&e, NULL), 0);
+	receive_from(0xc6336409, 7777);
+	CU_ASSERT(rig_event(ST_EV_ENDPOINT_SEEN, NULL));
+	CU_ASSERT_EQUAL(where()->ep.remote_port_be, htons(RIG_PEER_PORT));
+	end();
+}
+
 struct bad_inner {
 	const char *what;
 	void (*spoil)(struct rte_ipv4_hdr *h);
@@ -495,6 +561,10 @@ int main(void)
 		{"nothing changes before the tag verifies", nothing_changes_before_the_tag_verifies},
 		{"keepalives are counted and end", keepalives_are_counted_and_end},
 		{"roaming is reported once per change", roaming_is_reported_once_per_change},
+		{"answers go to where the last packet came from",
+			answers_go_to_where_the_last_packet_came_from},
+		{"a replayed or nominated tuple moves nothing",
+			a_replayed_or_nominated_tuple_moves_nothing},
 		{"bad inner packets are dropped by name", bad_inner_packets_are_dropped_by_name},
 		{"ECN is decapsulated", ecn_is_decapsulated},
 		{"other messages go up", other_messages_go_up},
