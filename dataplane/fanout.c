@@ -1,25 +1,50 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //
-// DPDK 22.11's net_af_packet always joins a fanout group that puts IPv4 fragments together in the kernel,
-// and has no argument against it. What comes of that may be larger than the ring's frames and is then
+// Two calls of DPDK 22.11's net_af_packet on their way to the kernel. Linked into the executable only,
+// whose functions the driver finds first.
+//
+// setsockopt: the driver always joins a fanout group that puts IPv4 fragments together in the kernel, and
+// has no argument against it. What comes of that may be larger than the ring's frames and is then
 // truncated, so that large fragmented packets could not pass; and the lcores, which reassemble what is for
-// this box and route the rest as it is, would never see a fragment. So strait-dp takes that one flag
-// out on its way to the kernel. Linked into the executable only, whose setsockopt the driver finds first.
+// this box and route the rest as it is, would never see a fragment. That one flag is taken out.
+//
+// poll: with a full transmit ring the driver waits for the kernel without limit, and with it everything
+// else on that lcore. It is told at once instead that there is no room; stage tx tries again a few times
+// and counts the drop.
+#include "packet_ring.h"
+
 #include <linux/if_packet.h>
+#include <linux/poll.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #define FANOUT_FLAGS_SHIFT 16
 
 int setsockopt(int fd, int level, int name, const void *value, socklen_t len)
 {
-	int fanout;
+	int fanout, rc;
 
 	if (level != SOL_PACKET || name != PACKET_FANOUT || len != sizeof(fanout))
 		return (int)syscall(SYS_setsockopt, fd, level, name, value, len);
 	memcpy(&fanout, value, sizeof(fanout));
 	fanout &= ~(PACKET_FANOUT_FLAG_DEFRAG << FANOUT_FLAGS_SHIFT);
-	return (int)syscall(SYS_setsockopt, fd, level, name, &fanout, len);
+	rc = (int)syscall(SYS_setsockopt, fd, level, name, &fanout, len);
+	packet_ring_add(fd);
+	return rc;
+}
+
+// <poll.h> would say that a poll() only writes to fds.
+int poll(struct pollfd *fds, unsigned long n, int timeout);
+
+int poll(struct pollfd *fds, unsigned long n, int timeout)
+{
+	struct timespec ts;
+
+	if (n == 1 && timeout < 0 && packet_ring_known(fds[0].fd))
+		timeout = 0;
+	ts = (struct timespec){.tv_sec = timeout / 1000, .tv_nsec = timeout % 1000 * 1000000L};
+	return (int)syscall(SYS_ppoll, fds, n, timeout < 0 ? NULL : &ts, NULL, 0);
 }

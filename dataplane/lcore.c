@@ -197,7 +197,9 @@ static void sleep_ns(struct lcore *lc, long ns)
 
 	// Offline in QSBR: whoever waits for quiescence does not wait for a sleeper.
 	rte_rcu_qsbr_thread_offline(lcores.qsbr, lc->id);
+	lcore_at(&lc->at, LCORE_AT_SLEEP);
 	clock_nanosleep(CLOCK_MONOTONIC, 0, &ts, NULL); // a signal only shortens it
+	lcore_at(&lc->at, LCORE_AT_BETWEEN);
 	rte_rcu_qsbr_thread_online(lcores.qsbr, lc->id);
 	lc->sleeps++;
 }
@@ -221,6 +223,8 @@ static int lcore_main(void *arg)
 	uint64_t last = rte_rdtsc();
 
 	prctl(PR_SET_TIMERSLACK, 1UL);
+	lc->tid = rte_gettid();
+	lcore_at(&lc->at, LCORE_AT_BETWEEN);
 	rte_rcu_qsbr_thread_register(lcores.qsbr, lc->id);
 	rte_rcu_qsbr_thread_online(lcores.qsbr, lc->id);
 	while (!atomic_load_explicit(&lcores.stop, memory_order_relaxed)) {

@@ -102,6 +102,15 @@ struct reassembly;
 struct aead_scratch;
 struct turn_lcore;
 
+#define LCORE_AT_POLL    ST_STAGE_COUNT
+#define LCORE_AT_BETWEEN (ST_STAGE_COUNT + 1)
+#define LCORE_AT_SLEEP   (ST_STAGE_COUNT + 2)
+
+static inline void lcore_at(uint8_t *at, uint8_t place)
+{
+	__atomic_store_n(at, place, __ATOMIC_RELAXED);
+}
+
 struct lcore {
 	uint16_t id;         // 0..nb-1, our own numbering
 	unsigned int rte_id; // DPDK's lcore id
@@ -145,6 +154,8 @@ struct lcore {
 	uint64_t loops, busy_loops, sleeps, busy_cycles, total_cycles; // main: ro (relaxed)
 	uint64_t handoff_in, handoff_out;
 	uint64_t idle_since;
+	uint8_t at; // what it is doing: enum st_stage or LCORE_AT_*; main: ro (relaxed)
+	int tid;    // of its thread; main: ro
 } __rte_cache_aligned;
 
 struct lcore_table {

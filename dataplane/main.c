@@ -24,6 +24,7 @@
 #include "tables/route.h"
 #include "tables/turn.h"
 #include "trace.h"
+#include "watchdog.h"
 
 #include <rte_cycles.h>
 #include <rte_eal.h>
@@ -269,6 +270,7 @@ static void turn(void)
 	reclaim_poll();
 	trace_poll();
 	ports_poll();
+	watchdog_poll();
 	if (api_server_holding())
 		api_server_poll(); // most answers are due by now: the lcores pass in microseconds
 	if (busy)

@@ -9,6 +9,7 @@
 #include "guard.h"
 #include "lcore.h"
 #include "log.h"
+#include "packet_ring.h"
 #include "plan.h"
 #include "reclaim.h"
 #include "tables/iface.h"
@@ -373,6 +374,19 @@ static void counts_sum(uint16_t if_id, struct st_stat_iface *ret)
 	}
 }
 
+// The network interface below a virtual device, 0 = none.
+static unsigned int netdev_of(const char *devargs)
+{
+	const char *at = strstr(devargs, ",iface=");
+	char name[IF_NAMESIZE];
+
+	if (at == NULL)
+		return 0;
+	at += strlen(",iface=");
+	snprintf(name, sizeof(name), "%.*s", (int)strcspn(at, ","), at);
+	return if_nametoindex(name);
+}
+
 static void device_counts(const struct port *port, struct st_stat_iface *ret)
 {
 	struct rte_eth_stats st;
@@ -387,6 +401,8 @@ static void device_counts(const struct port *port, struct st_stat_iface *ret)
 		ret->link_up = link.link_status == RTE_ETH_LINK_UP && !port->failed;
 		ret->speed_mbps = link.link_speed == UINT32_MAX ? 0 : link.link_speed;
 	}
+	if (strncmp(port->dev.driver, "net_af_packet", strlen("net_af_packet")) == 0)
+		ret->rx_missed += packet_ring_missed(netdev_of(port->conf.devargs));
 	memcpy(ret->driver, port->dev.driver, sizeof(ret->driver));
 	ret->rx_queues = port->dev.nb_rxq;
 	ret->tx_queues = port->dev.nb_txq;

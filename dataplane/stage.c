@@ -22,10 +22,13 @@ void stage_drain(struct lcore *lc, enum st_stage s)
 	struct stage_stats *st = &lc->stats[s];
 	uint64_t begin = rte_rdtsc();
 	uint32_t n = v->n;
+	uint8_t was = lc->at;
 
+	lcore_at(&lc->at, (uint8_t)s);
 	if (unlikely(atomic_load_explicit(&trace_flags, memory_order_relaxed) & TRACE_ON))
 		trace_hop(lc, s, v);
 	stages[s].run(lc, v);
+	lcore_at(&lc->at, was);
 	v->n = 0;
 	st->calls++;
 	st->packets += n;
@@ -93,7 +96,9 @@ unsigned int stages_run(struct lcore *lc)
 
 	n += take_again(lc);
 	n += take_handoffs(lc);
+	lcore_at(&lc->at, LCORE_AT_POLL);
 	n += rx_poll(lc);
+	lcore_at(&lc->at, LCORE_AT_BETWEEN);
 	reassemble_expire(lc);
 	staging_expire(lc);
 	l2out_retry(lc);
