@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// nbpeer: the other side of the interop tests, made of other people's libraries (pion, grpc-go,
+// wireguard-go). Events are JSON lines on stdout.
+//
+//	nbpeer peer    a NetBird-format peer with a TUN device
+//	nbpeer server  a signal server as NetBird's, with faults by flags
+//	nbpeer client  registers at a signal server, says one thing, prints what it hears
+package main
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/pion/ice/v2"
+	"golang.zx2c4.com/wireguard/device"
+	"golang.zx2c4.com/wireguard/tun"
+	"google.golang.org/grpc"
+)
+
+var (
+	begun  = time.Now()
+	output sync.Mutex
+)
+
+func emit(what string, more map[string]interface{}) {
+	if more == nil {
+		more = map[string]interface{}{}
+	}
+	more["event"] = what
+	more["t"] = time.Since(begun).Seconds()
+	output.Lock()
+	defer output.Unlock()
+	_ = json.NewEncoder(os.Stdout).Encode(more)
+}
+
+func die(err error) {
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "nbpeer:", err)
+		os.Exit(1)
+	}
+}
+
+type list []string
+
+func (l *list) String() string     { return strings.Join(*l, " ") }
+func (l *list) Set(s string) error { *l = append(*l, s); return nil }
+
+func readKey(file string) key {
+	text, err := os.ReadFile(file)
+	die(err)
+	k, err := parseKey(strings.TrimSpace(string(text)))
+	die(err)
+	return k
+}
+
+func cmdServer(args []string) {
+	f := flag.NewFlagSet("server", flag.ExitOnError)
+	s := &signalServer{streams: map[string]grpc.ServerStream{}}
+	listen := f.String("listen", "127.0.0.1:10000", "address")
+	cert := f.String("cert", "", "PEM; TLS")
+	certKey := f.String("cert-key", "", "PEM")
+	stranger := f.Int("stranger", -1, "after each message one of so many random bytes, from its sender and from a stranger")
+	f.BoolVar(&s.deaf, "deaf", false, "take messages, deliver none")
+	f.BoolVar(&s.silent, "silent", false, "never say that a peer is registered")
+	_ = f.Parse(args)
+	if *stranger >= 0 {
+		s.stranger = make([]byte, *stranger)
+		_, _ = rand.Read(s.stranger)
+	}
+	die(s.serve(*listen, *cert, *certKey))
+}
+
+func cmdClient(args []string) {
+	f := flag.NewFlagSet("client", flag.ExitOnError)
+	keyFile := f.String("key", "", "file of the private key, base64")
+	target := f.String("signal", "127.0.0.1:10000", "HOST:PORT")
+	ca := f.String("ca", "", "PEM; TLS")
+	to := f.String("to", "", "public key to say something to")
+	kind := f.Uint64("type", typeOffer, "of the message")
+	payload := f.String("payload", "", "of the message")
+	raw := f.Int("raw", -1, "send so many random bytes as body instead")
+	register := f.Bool("register", true, "have a stream before sending")
+	count := f.Int("count", 1, "messages to send")
+	linger := f.Duration("linger", 0, "go on listening so long")
+	_ = f.Parse(args)
+	own := readKey(*keyFile)
+	c, err := dial(*target, *ca, own)
+	die(err)
+	ready := make(chan struct{})
+	hear := func(e *encrypted) {
+		b := &body{}
+		from, err := parseKey(e.from)
+		var plain []byte
+		if err == nil {
+			plain, err = open(e.body, from, own)
+		}
+		if err == nil {
+			err = b.unmarshal(plain)
+		}
+		emit("message", map[string]interface{}{"from": e.from, "type": b.kind, "payload": b.payload, "port": b.port,
+			"version": b.version, "features": b.features, "session": hex.EncodeToString(b.session), "error": fmt.Sprint(err)})
+	}
+	if *register {
+		go func() {
+			err := c.receive(func() { emit("ready", nil); close(ready) }, hear)
+			emit("ended", map[string]interface{}{"error": fmt.Sprint(err)})
+		}()
+		<-ready
+	}
+	if *to != "" {
+		clientSay(c, *to, &body{kind: *kind, payload: *payload, version: "interop"}, *raw, *count)
+	}
+	time.Sleep(*linger)
+}
+
+func clientSay(c *signalClient, to string, m *body, raw, count int) {
+	receiver, err := parseKey(to)
+	die(err)
+	for i := 0; i < count; i++ {
+		if raw >= 0 {
+			e := &encrypted{c.own.public().String(), to, make([]byte, raw)}
+			_, _ = rand.Read(e.body)
+			err = c.sendRaw(e)
+		} else {
+			err = c.send(receiver, m)
+		}
+		emit("sent", map[string]interface{}{"error": fmt.Sprint(err)})
+	}
+}
+
+func cmdPeer(args []string) {
+	f := flag.NewFlagSet("peer", flag.ExitOnError)
+	var peers, urls list
+	keyFile := f.String("key", "", "file of the private key, base64")
+	target := f.String("signal", "", "HOST:PORT")
+	ca := f.String("ca", "", "PEM; TLS")
+	port := f.Int("port", 51820, "UDP, for WireGuard and ICE")
+	name := f.String("tun", "utun0", "TUN device")
+	user := f.String("turn-user", "", "")
+	password := f.String("turn-password", "", "")
+	min := f.Duration("wait-min", 500*time.Millisecond, "before each attempt")
+	max := f.Duration("wait-max", 2*time.Second, "")
+	oldest := f.Bool("no-mode", false, "do not announce MODE (feature 1)")
+	cid := f.Bool("cid", false, "attribute 0x8100 behind FINGERPRINT")
+	e := &engine{remotes: map[string]*remote{}}
+	f.BoolVar(&e.head, "head", false, "session ids as newer peers; no MODE")
+	f.BoolVar(&e.v6, "v6", false, "IPv6 as well")
+	f.BoolVar(&e.relay, "relay-only", false, "only relayed candidates")
+	f.Var(&peers, "peer", "PUBLIC-KEY,ALLOWED-IP[,ALLOWED-IP...]; several")
+	f.Var(&urls, "url", "stun:HOST:PORT or turn:HOST:PORT?transport=udp; several")
+	_ = f.Parse(args)
+
+	var err error
+	e.own, e.minWait, e.maxWait, e.port = readKey(*keyFile), *min, *max, *port
+	if !*oldest && !e.head {
+		e.features = []uint64{1}
+	}
+	for _, u := range urls {
+		url, err := ice.ParseURL(u)
+		die(err)
+		url.Username, url.Password = *user, *password
+		e.urls = append(e.urls, url)
+	}
+	network := "udp4"
+	if e.v6 {
+		network = "udp"
+	}
+	e.bind, err = newBind(network, *port, *cid)
+	die(err)
+	e.mux = ice.NewUniversalUDPMuxDefault(ice.UniversalUDPMuxParams{UDPConn: stunConn{e.bind}})
+	e.signal, err = dial(*target, *ca, e.own)
+	die(err)
+	t, err := tun.CreateTUN(*name, 1280)
+	die(err)
+	e.device = device.NewDevice(t, e.bind, device.NewLogger(device.LogLevelError, ""))
+	die(e.device.IpcSet("private_key=" + hex.EncodeToString(e.own[:]) + "\n"))
+	die(e.device.Up())
+	for _, p := range peers {
+		part := strings.Split(p, ",")
+		k, err := parseKey(part[0])
+		die(err)
+		e.remotes[k.String()] = e.newRemote(k, part[1:])
+	}
+	emit("started", nil)
+	for _, r := range e.remotes {
+		go r.run()
+	}
+	for {
+		err := e.signal.receive(func() { emit("signal", map[string]interface{}{"up": true}) }, e.take)
+		emit("signal", map[string]interface{}{"up": false, "error": fmt.Sprint(err)})
+		time.Sleep(800 * time.Millisecond)
+	}
+}
+
+func main() {
+	commands := map[string]func([]string){"peer": cmdPeer, "server": cmdServer, "client": cmdClient}
+	if len(os.Args) < 2 || commands[os.Args[1]] == nil {
+		fmt.Fprintln(os.Stderr, "usage: nbpeer peer|server|client [-help] ...")
+		os.Exit(2)
+	}
+	commands[os.Args[1]](os.Args[2:])
+}
