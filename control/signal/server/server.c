@@ -77,7 +77,8 @@ static grpc_ssl_certificate_config_reload_status certificate_fetch(
 		g_file_get_contents(c->key_file, &key_pem, NULL, NULL)) {
 		grpc_ssl_pem_key_cert_pair pair = {key_pem, cert_pem};
 
-		*config = grpc_ssl_server_certificate_config_create(NULL, &pair, 1);
+		// No client shows a certificate, but gRPC asserts that there are roots for them.
+		*config = grpc_ssl_server_certificate_config_create(cert_pem, &pair, 1);
 		status = GRPC_SSL_CERTIFICATE_CONFIG_RELOAD_NEW;
 	} else {
 		status = GRPC_SSL_CERTIFICATE_CONFIG_RELOAD_FAIL;

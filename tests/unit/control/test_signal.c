@@ -95,6 +95,8 @@ static void pick_port(void)
 	g_snprintf(url, sizeof(url), "http://%s", listen_on);
 }
 
+static bool tls;
+
 static struct server *serve(uint32_t connection_rate)
 {
 	const char *addresses[] = {listen_on, NULL};
@@ -102,7 +104,9 @@ static struct server *serve(uint32_t connection_rate)
 		.max_streams = 100,
 		.max_streams_per_connection = 2,
 		.connection_rate = connection_rate,
-		.key_rate = 100000};
+		.key_rate = 100000,
+		.cert_file = tls ? TEST_DATA "/tls_cert.pem" : NULL,
+		.key_file = tls ? TEST_DATA "/tls_key.pem" : NULL};
 	char *error = NULL;
 	struct server *s = server_new(&set, &error);
 
@@ -139,6 +143,11 @@ static int say(struct side *from, const struct side *to, const char *payload)
 
 	memcpy(m.peer, to->public, 32);
 	return signal_client_send(from->client, &m, on_done, from);
+}
+
+static bool b_up(void)
+{
+	return b.up;
 }
 
 static bool both_up(void)
@@ -395,6 +404,41 @@ static void a_connection_over_its_rate_is_refused(void)
 	server_stop(s);
 }
 
+static bool a_refused(void)
+{
+	struct signal_stats stats;
+
+	signal_client_stats(a.client, &stats);
+	return stats.last_error[0] != 0;
+}
+
+static void tls_serves_those_who_speak_it(void)
+{
+	struct signal_ops ops = {on_ready, on_message};
+	struct signal_settings set = {.timer_scale = 8, .ca_file = TEST_DATA "/tls_cert.pem"};
+	struct server *s;
+	char secure[64];
+	char *error = NULL;
+
+	tls = true;
+	s = serve(1000);
+	tls = false;
+	g_snprintf(secure, sizeof(secure), "https://%s", listen_on);
+	memset(&b, 0, sizeof(b));
+	crypto_box_keypair(b.public, b.private);
+	set.url = secure;
+	set.private_key = b.private;
+	set.public_key = b.public;
+	b.client = signal_client_new(&set, &ops, &b, &error);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(b.client);
+	side_open(&a); // cleartext: never registered
+	CU_ASSERT_TRUE(wait_until(a_refused));
+	CU_ASSERT_TRUE(wait_until(b_up));
+	CU_ASSERT_FALSE(a.up);
+	close_both();
+	server_stop(s);
+}
+
 static void urls(void)
 {
 	static const struct {
@@ -453,6 +497,7 @@ int main(void)
 		{"nothing comes of a removed peer", nothing_comes_of_a_removed_peer},
 		{"a peer has so many sends under way", a_peer_has_so_many_sends_under_way},
 		{"a connection over its rate is refused", a_connection_over_its_rate_is_refused},
+		{"TLS serves those who speak it", tls_serves_those_who_speak_it},
 		{"urls", urls},
 		{"bad settings are named", bad_settings_are_named},
 		CU_TEST_INFO_NULL,
