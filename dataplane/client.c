@@ -258,10 +258,11 @@ void client_release(struct client *c)
 
 int client_dump_begin(struct client *c, const struct st_msg *request)
 {
-	bool relays = request->kind == ST_STAT_RELAY;
-	bool stats = stats_kind(request->kind) && !relays;
+	// STAT_RELAY goes along the RELAY objects.
+	uint16_t kind = request->kind == ST_STAT_RELAY ? ST_RELAY : request->kind;
+	bool stats = stats_kind(kind);
 
-	if (!stats && object_kind_find(request->kind) == NULL)
+	if (!stats && object_kind_find(kind) == NULL)
 		return -ENOTSUP;
 	c->dump.active = true;
 	c->dump.objects = !stats;
@@ -269,7 +270,7 @@ int client_dump_begin(struct client *c, const struct st_msg *request)
 	c->dump.seq = request->seq;
 	c->dump.at = 0;
 	if (!stats)
-		object_cursor_open(&c->dump.cursor, relays ? ST_RELAY : request->kind);
+		object_cursor_open(&c->dump.cursor, kind);
 	return 0;
 }
 

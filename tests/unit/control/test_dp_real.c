@@ -164,6 +164,25 @@ static void a_full_table_goes_in_by_sync(void)
 	CU_ASSERT_EQUAL(count_routes(), ROUTES);
 }
 
+// The numbers of the contract, and none beyond them.
+static void every_kind_that_can_be_dumped_is(void)
+{
+	static const uint16_t ends[][2] = {
+		{ST_PORT, ST_SOCKET}, {ST_TURN_USER, ST_CHANNEL}, {ST_STAT_PEER, ST_STAT_TURN}};
+
+	for (unsigned int i = 0; i < G_N_ELEMENTS(ends); i++)
+		for (uint16_t kind = ends[i][0]; kind <= ends[i][1]; kind++) {
+			nb_done = 0;
+			dp_dump(dp, kind, on_dumped, on_done, NULL);
+			CU_ASSERT(wait_for(&nb_done, 1));
+			CU_ASSERT_EQUAL(last_status, 0);
+		}
+	nb_done = 0;
+	dp_dump(dp, ST_STAT_TURN + 1, on_dumped, on_done, NULL);
+	CU_ASSERT(wait_for(&nb_done, 1));
+	CU_ASSERT_EQUAL(last_status, -ENOTSUP);
+}
+
 static void changes_go_in_one_by_one(void)
 {
 	struct st_route r;
@@ -230,6 +249,7 @@ int main(void)
 {
 	CU_TestInfo tests[] = {
 		{"a_full_table_goes_in_by_sync", a_full_table_goes_in_by_sync},
+		{"every_kind_that_can_be_dumped_is", every_kind_that_can_be_dumped_is},
 		{"changes_go_in_one_by_one", changes_go_in_one_by_one},
 		{"after_a_kill_the_new_one_gets_all_of_it", after_a_kill_the_new_one_gets_all_of_it},
 		{"a_second_process_of_ours_sweeps_what_it_does_not_want",
