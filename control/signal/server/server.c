@@ -105,7 +105,17 @@ static bool readable(const char *file, char **ret_error)
 	return true;
 }
 
-static grpc_server_credentials *credentials(const struct server_settings *set, char **ret_error)
+static void certificate_free(struct certificate *c)
+{
+	if (!c)
+		return;
+	g_free(c->cert_file);
+	g_free(c->key_file);
+	g_free(c);
+}
+
+static grpc_server_credentials *credentials(
+	struct server *s, const struct server_settings *set, char **ret_error)
 {
 	grpc_ssl_server_credentials_options *options;
 	struct certificate *c;
@@ -114,7 +124,8 @@ static grpc_server_credentials *credentials(const struct server_settings *set, c
 		return grpc_insecure_server_credentials_create();
 	if (!readable(set->cert_file, ret_error) || !readable(set->key_file, ret_error))
 		return NULL;
-	c = g_new0(struct certificate, 1); // as long as the process
+	c = s->certificate =
+		g_new0(struct certificate, 1); // handshakes use it as long as the server is there
 	c->cert_file = g_strdup(set->cert_file);
 	c->key_file = g_strdup(set->key_file);
 	options = grpc_ssl_server_credentials_create_options_using_config_fetcher(
@@ -210,7 +221,7 @@ static grpc_server *grpc_server_make(void)
 
 static bool server_listen(struct server *s, const struct server_settings *set, char **ret_error)
 {
-	grpc_server_credentials *creds = credentials(set, ret_error);
+	grpc_server_credentials *creds = credentials(s, set, ret_error);
 	bool good = creds != NULL;
 
 	for (const char *const *l = set->listen; good && *l; l++) {
@@ -238,6 +249,7 @@ static void server_free(struct server *s)
 		GRPC_QUEUE_SHUTDOWN)
 		;
 	grpc_completion_queue_destroy(s->queue);
+	certificate_free(s->certificate);
 	g_hash_table_unref(s->registry);
 	g_hash_table_unref(s->streams);
 	connections_free(s->connections);

@@ -48,8 +48,9 @@ struct server {
 	grpc_server *grpc;
 	grpc_completion_queue *queue;
 	GThread *thread;
-	atomic_bool stop; // main: wo, server: ro
-	bool stopping;    // the flag was seen
+	struct certificate *certificate; // NULL = cleartext
+	atomic_bool stop;                // main: wo, server: ro
+	bool stopping;                   // the flag was seen
 	void *send_method, *stream_method;
 	uint32_t max_streams, max_streams_per_connection, connection_rate, key_rate;
 	struct connections *connections;
