@@ -11,6 +11,17 @@
 . "$(dirname "$0")/ice_sites.sh"
 lab_init ice_relayed
 
+# How often b missed its peer. A better pair that is nominated later on is no such event.
+b_losses()
+{
+	on gwb timeout 1 "$STRAITCTL" events | jq -s 'map(select(.event == "lost" or .event == "switched")) | length'
+}
+
+b_noticed_nothing()
+{
+	equal "$(b_losses)" 0 && ice_is b a .state connected
+}
+
 must 'two sites behind symmetric NATs, a server' ice_lab symmetric symmetric
 must 'gateway a starts' gateway_start a
 must 'gateway b starts' gateway_start b
@@ -25,7 +36,7 @@ bg_stop straitd-a KILL
 straitd_start a
 must 'straitd is back' wait_until 20 gateway_ready a
 check 'on the path that it had' wait_until 5 ice_is a b .state connected
-check 'b never noticed' ice_is b a .path_changes 0
+check 'b never noticed' b_noticed_nothing
 check 'no handshake' equal "$(peer_field b a handshakes)" "$shake"
 
 stream_end ab now
