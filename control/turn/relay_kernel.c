@@ -95,7 +95,8 @@ static size_t indication(const struct st_addr *peer, uint16_t port_be, const voi
 		return n;
 	put16(buffers.out + n, TURN_T_DATA);
 	put16(buffers.out + n + 2, len);
-	memcpy(buffers.out + n + 4, data, len);
+	if (len)
+		memcpy(buffers.out + n + 4, data, len);
 	memcpy(buffers.out + n + 4 + len, zeros, pad);
 	n += 4 + len + pad;
 	put16(buffers.out + 2, n - TURN_MSG_HEADER);

@@ -239,6 +239,7 @@ static void serve(struct turn_core *c, struct turn_request *r)
 		challenge(c, &r->reply, auth.code);
 		return;
 	}
+	// cppcheck-suppress autoVariables ; until the end of this call
 	r->identity = &auth.identity;
 	r->reply.integrity = auth.integrity == TURN_A_MESSAGE_INTEGRITY_SHA256
 				     ? TURN_T_MESSAGE_INTEGRITY_SHA256
@@ -252,6 +253,7 @@ static void serve(struct turn_core *c, struct turn_request *r)
 		turn_reply_error(c, &r->reply, 441);
 	else if ((code = dispatch(r)))
 		turn_reply_error(c, &r->reply, code);
+	r->identity = NULL;
 	sodium_memzero(&auth, sizeof(auth));
 	sodium_memzero(&r->reply.key, sizeof(r->reply.key));
 }

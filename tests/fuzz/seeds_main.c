@@ -22,7 +22,7 @@ static void run_file(const char *path)
 {
 	FILE *f = fopen(path, "rb");
 	uint8_t *in;
-	long len;
+	long len = -1;
 
 	if (f == NULL || fseek(f, 0, SEEK_END) != 0 || (len = ftell(f)) < 0)
 		die("cannot be read", path);

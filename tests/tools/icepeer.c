@@ -97,7 +97,7 @@ static void print_path(const char *what, unsigned int id, const struct ice_path 
 		ice_type_name(p->remote_type),
 		tuple_text(local, &p->local_candidate, p->local_candidate_port_be),
 		tuple_text(remote, &p->remote, p->remote_port_be), p->rtt_us,
-		p->relay.channel_ready ? p->relay.channel : 0);
+		p->relay.channel_ready ? p->relay.channel : 0U);
 }
 
 static void on_lost(const char *why, void *arg)
@@ -297,6 +297,15 @@ static void raw(const char *host, const char *to_port, const char *hex)
 		(void)env_send(&any, &to, htons((uint16_t)atoi(to_port)), data, len, NULL);
 }
 
+// What looks like WireGuard data.
+static int send_data(struct session *s, size_t len)
+{
+	uint8_t data[1500];
+
+	memset(data, 4, sizeof(data));
+	return ice_keep_send(s->keep, data, MIN(len, sizeof(data)));
+}
+
 static void command(char *line)
 {
 	char **w = g_strsplit(line, " ", 4);
@@ -317,7 +326,7 @@ static void command(char *line)
 	else if (n == 2 && !strcmp(w[0], "drop"))
 		ice_keep_free(s->keep), s->keep = NULL, ice_agent_free(s->agent), s->agent = NULL;
 	else if (n == 3 && !strcmp(w[0], "wg") && s->keep)
-		r = ice_keep_send(s->keep, memset(alloca(1500), 4, 1500), (size_t)atoi(w[2]));
+		r = send_data(s, (size_t)atoi(w[2]));
 	else if (n == 2 && !strcmp(w[0], "save"))
 		save(s);
 	else if (n == 2 && !strcmp(w[0], "load"))

@@ -220,8 +220,12 @@ static void get_later(struct uapi_client *client, void *arg)
 	waiting = client;
 }
 
-static const struct uapi_ops ops = {
-	.set = {private_key, listen_port, fwmark, replace_peers, peer}, .get = get_later};
+static const struct uapi_ops ops = {.set = {.private_key = private_key,
+					    .listen_port = listen_port,
+					    .fwmark = fwmark,
+					    .replace_peers = replace_peers,
+					    .peer = peer},
+	.get = get_later};
 
 static int client_new(void)
 {

@@ -392,7 +392,7 @@ static void an_unbound_channel_sends_indications(void)
 		check_outer(m, n, 32 + 112, 0);
 		turn = rte_pktmbuf_mtod_offset(m, uint8_t *, 42);
 		CU_ASSERT(turn[0] == 0 && turn[1] == 0x16);
-		CU_ASSERT_EQUAL(turn[2] << 8 | turn[3], n - 20 + 144);
+		CU_ASSERT_EQUAL((unsigned int)(turn[2] << 8 | turn[3]), n - 20 + 144);
 		CU_ASSERT_EQUAL(memcmp(turn + 4, "\x21\x12\xa4\x42", 4), 0);
 		turn[1] = 0x17; // what a Data indication would say is what was meant
 		CU_ASSERT_FATAL(turn_client_parse(m, 42, n + 144, &t));
