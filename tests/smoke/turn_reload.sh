@@ -1,0 +1,75 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-3-Clause
+#
+# Reloads while coturn's client is being relayed: another secret and other users end nothing and lose nothing; a peer
+# that is denied now is cut off at once. A drain takes nobody new. Strangers get small answers, and few.
+# shellcheck source=lab.sh
+. "$(dirname "$0")/lab.sh"
+# shellcheck source=relay_lab.sh
+. "$(dirname "$0")/relay_lab.sh"
+lab_init turn_reload
+command -v turnutils_uclient >/dev/null || lab_skip "turnutils_uclient (package coturn) is not installed"
+
+ECHO_PORT=3480
+
+talk() # NAME PACKETS: in the background, 100 packets a second
+{
+	bg "$1" client timeout 60 turnutils_uclient -c -u "$RELAY_USER" -w "$RELAY_PASS" -e 192.0.2.12 -r "$ECHO_PORT" \
+		-n "$2" -m 1 -l 170 -z 10 "$RELAY_ADDR"
+}
+
+talks()
+{
+	at_least "$(ctl r turn sessions --json | jq '[.sessions[].bytes_to_peer] | add // 0')" 3000
+}
+
+lost_nothing() # NAME
+{
+	wait_gone 20 "${LAB_PROC[$1]}"
+	grep -q 'Total lost packets 0 (0.000000%)' "$LAB_DIR/$1.log"
+}
+
+channels()
+{
+	ctl r turn sessions --json | jq '[.sessions[].channels] | add // 0'
+}
+
+refused()
+{
+	not on client timeout 20 turnutils_uclient -c -u "$RELAY_USER" -w "$RELAY_PASS" -e 192.0.2.12 -r "$ECHO_PORT" \
+		-n 1 -m 1 "$RELAY_ADDR"
+}
+
+stranger_answers() # at most the burst and what came since, and none larger than 128 bytes
+{
+	local out
+	out=$(on peer "$LAB_ROOT/tests/tools/turnraw.py" strangers "$RELAY_ADDR" 3478 2000)
+	printf '%s\n' "$out"
+	[[ $out =~ answers\ ([0-9]+)\ largest\ ([0-9]+) ]] || return
+	at_least "${BASH_REMATCH[1]}" 1 && at_most "${BASH_REMATCH[1]}" 200 && at_most "${BASH_REMATCH[2]}" 128
+}
+
+must 'relay node starts' relay_lab
+bg echo peer turnutils_peer -p "$ECHO_PORT" -L 192.0.2.12
+talk first 300
+must 'a client talks' wait_until 10 talks
+check 'a reload with other credentials' relay_reload '.turn.secrets = ["of-tomorrow"] | .turn.users = [{name: "user", password: "other"}]'
+check 'its session lost nothing' lost_nothing first
+must 'back' relay_reload .
+for id in $(ctl r turn sessions --json | jq '.sessions[].id'); do ctl r turn kick "$id" >/dev/null; done
+talk second 1000
+must 'another talks' wait_until 10 talks
+check 'it has a channel' eval '[ "$(channels)" -ge 1 ]'
+check 'a reload that denies its peer' relay_reload '.turn.deny_peers = ["192.0.2.12/32"]'
+check 'cuts it off at once' eval '[ "$(channels)" -eq 0 ]'
+check 'and leaves the session' eval '[ "$(relay_sessions)" -ge 1 ]'
+before=$(ctl r turn sessions --json | jq '[.sessions[].bytes_to_peer] | add')
+sleep 0.5
+check 'nothing is relayed to it any more' equal "$(ctl r turn sessions --json | jq '[.sessions[].bytes_to_peer] | add')" "$before"
+check 'the peer is refused' refused
+must 'back again' relay_reload .
+check 'a drain' ctl r turn drain
+check 'takes nobody new' refused
+check 'and ends' ctl r turn drain off
+check 'strangers get few and small answers' stranger_answers
+lab_finish
