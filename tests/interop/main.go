@@ -152,6 +152,7 @@ func cmdPeer(args []string) {
 	cid := f.Bool("cid", false, "attribute 0x8100 behind FINGERPRINT")
 	e := &engine{remotes: map[string]*remote{}}
 	f.BoolVar(&e.head, "head", false, "session ids as newer peers; no MODE")
+	f.IntVar(&e.keep, "keep", 0, "1: an offer or answer that comes while busy waits instead of being lost")
 	f.BoolVar(&e.v6, "v6", false, "IPv6 as well")
 	f.BoolVar(&e.relay, "relay-only", false, "only relayed candidates")
 	f.Var(&peers, "peer", "PUBLIC-KEY,ALLOWED-IP[,ALLOWED-IP...]; several")
@@ -180,7 +181,9 @@ func cmdPeer(args []string) {
 	die(err)
 	t, err := tun.CreateTUN(*name, 1280)
 	die(err)
-	e.device = device.NewDevice(t, e.bind, device.NewLogger(device.LogLevelError, ""))
+	e.device = device.NewDevice(t, e.bind, &device.Logger{Verbosef: device.DiscardLogf, Errorf: func(format string, args ...interface{}) {
+		emit("wireguard", map[string]interface{}{"error": fmt.Sprintf(format, args...)})
+	}})
 	die(e.device.IpcSet("private_key=" + hex.EncodeToString(e.own[:]) + "\n"))
 	die(e.device.Up())
 	for _, p := range peers {

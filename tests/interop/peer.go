@@ -26,7 +26,7 @@ type remote struct {
 	allowed []string
 	timeout time.Duration
 
-	offers, answers chan *body // unbuffered: nobody waits, nobody takes
+	offers, answers chan *body // nobody waits, nobody takes; with -keep the last one waits
 	modes           chan bool
 
 	mu      sync.Mutex
@@ -45,6 +45,7 @@ type engine struct {
 	urls     []*ice.URL
 	v6       bool
 	head     bool
+	keep     int // how many offers, and answers, wait while we are busy
 	relay    bool
 	features []uint64
 	minWait  time.Duration
@@ -63,7 +64,8 @@ func between(min, max time.Duration) time.Duration {
 
 func (e *engine) newRemote(k key, allowed []string) *remote {
 	return &remote{engine: e, key: k, allowed: allowed, timeout: between(30*time.Second, 45*time.Second),
-		offers: make(chan *body), answers: make(chan *body), modes: make(chan bool, 1)}
+		offers:  make(chan *body, e.keep),
+		answers: make(chan *body, e.keep), modes: make(chan bool, 1)}
 }
 
 func (r *remote) emit(what string, more map[string]interface{}) {
@@ -99,12 +101,14 @@ func (e *engine) take(m *encrypted) {
 func (r *remote) take(b *body) {
 	switch b.kind {
 	case typeOffer:
+		empty(r.offers)
 		select {
 		case r.offers <- b:
 		default:
 			r.offerWhileBusy(b)
 		}
 	case typeAnswer:
+		empty(r.answers)
 		select {
 		case r.answers <- b:
 		default:
@@ -117,6 +121,13 @@ func (r *remote) take(b *body) {
 		case r.modes <- b.direct:
 		default:
 		}
+	}
+}
+
+func empty(c chan *body) {
+	select {
+	case <-c:
+	default:
 	}
 }
 
@@ -285,6 +296,7 @@ func (r *remote) attempt() error {
 	if err := r.watch(agent, cancel); err != nil {
 		return err
 	}
+	empty(r.answers)
 	var session []byte
 	if e.head {
 		session = make([]byte, 5)
