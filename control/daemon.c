@@ -7,17 +7,17 @@
 // applied and the sync allowed to sweep. When nobody answers the config is applied at once.
 #include "daemon.h"
 
-#include "config.h"
+#include "config/config.h"
 #include "conn/conn.h"
 #include "conn/events.h"
-#include "dp.h"
-#include "host.h"
-#include "ids.h"
-#include "netlink.h"
+#include "dp/dp.h"
+#include "dp/ids.h"
+#include "dp/ports.h"
+#include "host/host.h"
+#include "host/netlink.h"
 #include "notify.h"
-#include "ports.h"
 #include "turn/server.h"
-#include "wg.h"
+#include "wg/wg.h"
 
 #include <cjson/cJSON.h>
 #include <glib.h>

@@ -2,7 +2,7 @@
 //
 // straitd's command line and its main loop: options, run directory, rights, signals. What the daemon does
 // is in daemon.c.
-#include "config.h"
+#include "config/config.h"
 #include "daemon.h"
 #include "log.h"
 #include "notify.h"

@@ -7,8 +7,8 @@
 // rte_pcapng of DPDK 22.11 names interfaces by ethdev port and has link type Ethernet only. A port's
 // packets fit; an inner packet of a WireGuard interface gets an Ethernet header with zero addresses and
 // counts as one of the TUN's port (or, without a host side, of the first port there is).
-#include "api_server.h"
 #include "reclaim.h"
+#include "server/api_server.h"
 #include "tables/iface.h"
 #include "trace.h"
 

@@ -4,8 +4,8 @@
 // takes a record from a fixed pool, fills it stage by stage, and gives it to main over one ring.
 #include "trace.h"
 
-#include "api_server.h"
 #include "reclaim.h"
+#include "server/api_server.h"
 #include "tables/peer.h"
 
 #include <rte_cycles.h>

@@ -3,7 +3,7 @@
 // The connection of one peer in straitd: the ops of its state machine, and what signal service, ICE and
 // WireGuard tell it; see conn.h. Main loop thread.
 #include "../../crypto/keys.h"
-#include "../wg_internal.h"
+#include "../wg/wg_internal.h"
 #include "conn_internal.h"
 
 #include <sodium.h>

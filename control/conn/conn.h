@@ -7,7 +7,7 @@
 #pragma once
 
 #include "../../dataplane/api/st_api.h"
-#include "../wg_socket.h"
+#include "../wg/wg_socket.h"
 
 #include <stdbool.h>
 #include <stddef.h>

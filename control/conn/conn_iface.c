@@ -3,8 +3,8 @@
 // The connections of one WireGuard interface: its client of the signal service, its ICE, and the difference
 // that a configuration makes; see conn.h. Main loop thread.
 #include "../addr.h"
-#include "../config.h"
-#include "../wg_internal.h"
+#include "../config/config.h"
+#include "../wg/wg_internal.h"
 #include "conn_internal.h"
 
 #include <sodium.h>

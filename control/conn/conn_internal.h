@@ -3,9 +3,9 @@
 // What conn.c (one peer), conn_iface.c (one interface), conn_status.c and conn_path.c share. Private to them.
 #pragma once
 
-#include "../endpoint.h"
 #include "../ice/ice.h"
 #include "../signal/signal_client.h"
+#include "../wg/endpoint.h"
 #include "conn.h"
 #include "events.h"
 #include "fsm.h"

@@ -3,7 +3,7 @@
 // Nominated pairs of a peer as ENDPOINT objects, what keeps them alive, and how they outlive straitd: the
 // object's control blob holds the pair, sealed. Main loop thread.
 #include "../seal.h"
-#include "../wg_internal.h"
+#include "../wg/wg_internal.h"
 #include "conn_internal.h"
 
 #include <sodium.h>

@@ -3,7 +3,7 @@
 // What people are told of connections. Main loop thread; nothing changes here.
 #include "../../crypto/keys.h"
 #include "../addr.h"
-#include "../wg_internal.h"
+#include "../wg/wg_internal.h"
 #include "conn_internal.h"
 
 #include <cjson/cJSON.h>

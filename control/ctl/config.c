@@ -2,9 +2,9 @@
 //
 // straitctl config check, config dp-args, reload, log-level and host remove: what concerns the document
 // and the host. The document is read by the same reader as straitd's.
-#include "../config.h"
+#include "../config/config.h"
 
-#include "../host.h"
+#include "../host/host.h"
 #include "../log.h"
 #include "adminclient.h"
 #include "ctl.h"

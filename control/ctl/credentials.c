@@ -2,7 +2,7 @@
 //
 // straitctl credentials mint: a time-limited credential of the relay, made from the first secret of a
 // configuration, to try the relay with or to give to a client. Needs no daemon, but the right to read secrets.
-#include "../config.h"
+#include "../config/config.h"
 #include "../turn/auth.h"
 #include "ctl.h"
 

@@ -3,7 +3,7 @@
 // One allocation at a TURN server; see turn_client.h.
 #include "turn_client.h"
 
-#include "../dp.h"
+#include "../dp/dp.h"
 #include "turn_socket.h"
 
 #include <sodium.h>

@@ -4,7 +4,7 @@
 #include "config.h"
 
 #include "../addr.h"
-#include "../config_read.h"
+#include "../config/config_read.h"
 #include "../json.h"
 
 #include <cjson/cJSON.h>

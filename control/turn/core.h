@@ -9,7 +9,7 @@
 // An answer that promises something leaves when the data plane has it on every lcore.
 #pragma once
 
-#include "../dp.h"
+#include "../dp/dp.h"
 #include "auth.h"
 #include "config.h"
 #include "limits.h"

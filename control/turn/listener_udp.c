@@ -4,9 +4,9 @@
 // indications and Binding requests off the wire; what comes here is the rest of STUN, and everything of clients
 // that reach us by a device that is not ours. An answer leaves from the address that was asked.
 #include "../addr.h"
-#include "../config.h"
-#include "../ids.h"
-#include "../wg_socket.h"
+#include "../config/config.h"
+#include "../dp/ids.h"
+#include "../wg/wg_socket.h"
 #include "server_parts.h"
 
 #include <glib-unix.h>

@@ -3,7 +3,7 @@
 // The TURN server's ports: in the port map of the data plane, and kept from the kernel's choice of ephemeral
 // ports, which overlaps the relay range. Main loop thread.
 #include "../addr.h"
-#include "../config.h"
+#include "../config/config.h"
 #include "server_parts.h"
 
 #include <arpa/inet.h>

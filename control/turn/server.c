@@ -4,7 +4,7 @@
 #include "server.h"
 
 #include "../addr.h"
-#include "../config.h"
+#include "../config/config.h"
 #include "relay_kernel.h"
 #include "server_parts.h"
 

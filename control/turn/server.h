@@ -4,7 +4,7 @@
 // straitd left. Main loop thread.
 #pragma once
 
-#include "../dp.h"
+#include "../dp/dp.h"
 
 #include <stdbool.h>
 #include <stdint.h>

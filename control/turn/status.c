@@ -3,7 +3,7 @@
 // The TURN server as the admin socket tells it. Main loop thread. Names of users come from the network: cJSON
 // escapes them, and nothing of them is a format.
 #include "../addr.h"
-#include "../config.h"
+#include "../config/config.h"
 #include "server_parts.h"
 
 #include <cjson/cJSON.h>

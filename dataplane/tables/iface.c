@@ -4,9 +4,9 @@
 // lcores read iface_table. Ports fill in their side in port.c and publish through here.
 #include "iface.h"
 
-#include "../object.h"
-#include "../port.h"
+#include "../ports/port.h"
 #include "../reclaim.h"
+#include "../server/object.h"
 #include "lpm.h"
 #include "route.h"
 

@@ -5,8 +5,8 @@
 // in a ring can name it. main writes; lcores look up.
 #include "../command.h"
 #include "../lcore.h"
-#include "../object.h"
 #include "../reclaim.h"
+#include "../server/object.h"
 #include "peer.h"
 
 #include <rte_cycles.h>

@@ -7,8 +7,8 @@
 
 #include "../command.h"
 #include "../lcore.h"
-#include "../object.h"
 #include "../reclaim.h"
+#include "../server/object.h"
 #include "iface.h"
 
 #include <errno.h>

@@ -3,8 +3,8 @@
 // Allocations: by relayed address for what peers send, by the client's 5-tuple for Send indications and
 // for telling established clients from strangers. Owns the permissions' list heads and the counters.
 #include "../lcore.h"
-#include "../object.h"
 #include "../reclaim.h"
+#include "../server/object.h"
 #include "slab.h"
 #include "turn.h"
 

@@ -2,8 +2,8 @@
 //
 // Users of the relay: a token bucket that their allocations share. A user lives as long as an object or an
 // allocation points to it. Also the buckets themselves and what all TURN tables share.
-#include "../object.h"
 #include "../reclaim.h"
+#include "../server/object.h"
 #include "slab.h"
 #include "turn.h"
 

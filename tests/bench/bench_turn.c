@@ -8,7 +8,7 @@
 // advances by the measured time of each pass, which takes in what has arrived by its beginning. So it is
 // the lcore's queueing and service, without a device.
 #include "measure.h"
-#include "object.h"
+#include "server/object.h"
 #include "unit/dataplane/turn_rig.h"
 
 #include <getopt.h>

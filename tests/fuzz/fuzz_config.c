@@ -2,7 +2,7 @@
 //
 // The configuration's reader: any text gives a config or a message, never both, and a config can be turned
 // into strait-dp's command line.
-#include "../../control/config.h"
+#include "../../control/config/config.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -3,14 +3,14 @@
 // The contract's decoder and every handler behind it but PORT's: the input is a run of datagrams, each
 // with a length byte pair in front, from a greeted controller. The harness plays the lcores. Whatever
 // comes in, the server must answer, stay alive, and hold nothing when the connection and objects are gone.
-#include "api_server.h"
 #include "command.h"
 #include "lcore.h"
-#include "object.h"
 #include "packet.h"
-#include "packet_io.h"
-#include "port.h"
+#include "ports/port.h"
 #include "reclaim.h"
+#include "server/api_server.h"
+#include "server/object.h"
+#include "server/packet_io.h"
 #include "stage.h"
 #include "tables/neigh.h"
 #include "tables/peer.h"

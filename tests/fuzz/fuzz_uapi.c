@@ -2,7 +2,7 @@
 //
 // Requests of the UAPI, any bytes cut into lines. Whatever comes, what reaches the device is in range, and
 // a well-formed request afterwards is understood.
-#include "../../control/uapi_parse.h"
+#include "../../control/wg/uapi_parse.h"
 
 #include <stdlib.h>
 #include <string.h>

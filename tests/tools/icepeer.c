@@ -13,7 +13,7 @@
 //   --blob: pairs are written to FILE.ID at "save", and taken up from it by "load"
 #include "../../control/addr.h"
 #include "../../control/ice/ice.h"
-#include "../../control/wg_socket.h"
+#include "../../control/wg/wg_socket.h"
 
 #include <cjson/cJSON.h>
 #include <gio/gio.h>

@@ -4,7 +4,7 @@
 #include "dp_double.h"
 
 #include "../../../control/addr.h"
-#include "../../../control/netlink.h"
+#include "../../../control/host/netlink.h"
 
 #include <errno.h>
 #include <string.h>

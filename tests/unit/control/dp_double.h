@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //
-// Stands in for control/dp.c and control/netlink.c at their seams: it keeps what it is told and answers as
+// Stands in for control/dp/dp.c and control/host/netlink.c at their seams: it keeps what it is told and answers as
 // a data plane would, from the main loop. What it was told is the tests' to look at.
 #pragma once
 
-#include "../../../control/dp.h"
+#include "../../../control/dp/dp.h"
 
 #include <glib.h>
 

@@ -3,7 +3,7 @@
 // The configuration: a full document becomes the struct, every mistake names file, place, what was found
 // and what is allowed, and no message ever quotes a key.
 #include "../../../control/addr.h"
-#include "../../../control/config.h"
+#include "../../../control/config/config.h"
 
 #include <CUnit/Basic.h>
 #include <glib.h>

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //
-// control/dp.c, dp_store.c, dp_link.c and dp_out.c against a data plane of the test's own. The oracle is
+// control/dp/dp.c, dp_store.c, dp_link.c and dp_out.c against a data plane of the test's own. The oracle is
 // always the same: after everything has settled it holds exactly what was wanted.
-#include "../../../control/dp.h"
+#include "../../../control/dp/dp.h"
 #include "fake_dp.h"
 
 #include <CUnit/Basic.h>

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //
-// control/dp.c against strait-dp itself: what is wanted is there, also after kill -9. STRAIT_DP comes from
+// control/dp/dp.c against strait-dp itself: what is wanted is there, also after kill -9. STRAIT_DP comes from
 // the build. No port, no hugepage, no privilege is needed; where strait-dp does not start the test skips.
-#include "../../../control/dp.h"
+#include "../../../control/dp/dp.h"
 
 #include <CUnit/Basic.h>
 

@@ -2,7 +2,7 @@
 //
 // The workers that do X25519, with real threads: what comes back, in what order, and what is refused. In a
 // build with -Db_sanitize=thread this is also the check of the queues for data races.
-#include "../../../control/handshake.h"
+#include "../../../control/wg/handshake.h"
 
 #include <CUnit/Basic.h>
 #include <glib.h>

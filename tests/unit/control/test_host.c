@@ -2,8 +2,8 @@
 //
 // The host side against the real kernel, in a network namespace of its own: what a config puts there, what a
 // later one takes away, and what is refused. Needs root.
-#include "../../../control/config.h"
-#include "../../../control/host.h"
+#include "../../../control/config/config.h"
+#include "../../../control/host/host.h"
 
 #include <CUnit/Basic.h>
 #include <glib.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //
 // Interface ids: stable by name, bounded, taken back from a data plane.
-#include "../../../control/ids.h"
+#include "../../../control/dp/ids.h"
 #include "../../../dataplane/api/st_api.h"
 
 #include <CUnit/Basic.h>

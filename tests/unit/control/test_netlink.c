@@ -3,8 +3,8 @@
 // The mirror against the real kernel, in a network namespace of its own. dp is replaced by a table that
 // shows what the data plane would have. Needs root.
 #include "../../../control/addr.h"
-#include "../../../control/dp.h"
-#include "../../../control/netlink.h"
+#include "../../../control/dp/dp.h"
+#include "../../../control/host/netlink.h"
 
 #include <CUnit/Basic.h>
 #include <glib.h>

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //
-// control/overlay.c and overlay_json.c with real files and a real sealing key.
+// control/config/overlay.c and overlay_json.c with real files and a real sealing key.
 #include "../../../control/addr.h"
-#include "../../../control/overlay.h"
+#include "../../../control/config/overlay.h"
 #include "../../../control/seal.h"
 
 #include <CUnit/Basic.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //
-// control/stamps.c with a clock of the test's own and real files.
-#include "../../../control/stamps.h"
+// control/wg/stamps.c with a clock of the test's own and real files.
+#include "../../../control/wg/stamps.h"
 #include "../../../crypto/tai64n.h"
 
 #include <CUnit/Basic.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //
 // The timers of a peer against a clock that the test moves by hand.
-#include "../../../control/timers.h"
+#include "../../../control/wg/timers.h"
 
 #include <CUnit/Basic.h>
 

@@ -3,7 +3,7 @@
 // The UAPI: its grammar as a table of requests, and its socket with clients that are slow, greedy, broken
 // or gone.
 #include "../../../control/addr.h"
-#include "../../../control/uapi.h"
+#include "../../../control/wg/uapi.h"
 
 #include <CUnit/Basic.h>
 #include <glib.h>

@@ -3,10 +3,10 @@
 // Two WireGuard devices of straitd against each other over loopback: real sockets, real workers, real
 // handshakes. Only the data plane and the kernel's routes are doubles (dp_double.c).
 #include "../../../control/addr.h"
-#include "../../../control/config.h"
-#include "../../../control/ids.h"
-#include "../../../control/stamps.h"
-#include "../../../control/wg_internal.h"
+#include "../../../control/config/config.h"
+#include "../../../control/dp/ids.h"
+#include "../../../control/wg/stamps.h"
+#include "../../../control/wg/wg_internal.h"
 #include "../../../crypto/cookie.h"
 #include "../../../crypto/keys.h"
 #include "dp_double.h"

@@ -3,9 +3,9 @@
 // What wg(8) changed, over restarts and reloads: real interfaces of straitd with a run directory of their own,
 // before a double of the data plane.
 #include "../../../control/addr.h"
-#include "../../../control/config.h"
-#include "../../../control/overlay.h"
-#include "../../../control/wg_internal.h"
+#include "../../../control/config/config.h"
+#include "../../../control/config/overlay.h"
+#include "../../../control/wg/wg_internal.h"
 #include "../../../crypto/keys.h"
 #include "dp_double.h"
 

@@ -2,7 +2,7 @@
 //
 // ICMP about our datagrams, as raw sockets give it: cut, mutated and foreign.
 #include "../../../control/addr.h"
-#include "../../../control/wg_internal.h"
+#include "../../../control/wg/wg_internal.h"
 
 #include <CUnit/Basic.h>
 

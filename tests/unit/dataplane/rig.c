@@ -3,11 +3,11 @@
 // See rig.h.
 #include "rig.h"
 
-#include "api_server.h"
 #include "command.h"
 #include "crypto/aead.h"
-#include "object.h"
 #include "reclaim.h"
+#include "server/api_server.h"
+#include "server/object.h"
 #include "stages/checksum.h"
 #include "stages/header.h"
 #include "tables/lpm.h"

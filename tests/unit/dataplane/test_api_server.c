@@ -2,10 +2,10 @@
 //
 // The contract's server behind a real socket, with kinds of its own: roles, malformed messages, held
 // answers, dumps to a slow reader, events and their overflow, descriptors.
-#include "api_server.h"
 #include "env.h"
-#include "object.h"
-#include "park.h"
+#include "server/api_server.h"
+#include "server/object.h"
+#include "server/park.h"
 
 #include <errno.h>
 #include <fcntl.h>

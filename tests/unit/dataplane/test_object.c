@@ -2,7 +2,7 @@
 //
 // object.c with kinds of its own: mark and sweep, expiry, blobs, once-kinds, cursors.
 #include "env.h"
-#include "object.h"
+#include "server/object.h"
 
 #include <errno.h>
 

@@ -2,7 +2,7 @@
 //
 // packet_ring.c: frames that a full receive ring costs are counted. In a network namespace of its own.
 #include "env.h"
-#include "packet_ring.h"
+#include "ports/packet_ring.h"
 
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>

@@ -4,9 +4,9 @@
 // lcores: it carries out their commands when it wants to.
 #include "command.h"
 #include "env.h"
-#include "object.h"
 #include "packet.h"
-#include "plan.h"
+#include "ports/plan.h"
+#include "server/object.h"
 #include "tables/iface.h"
 #include "tables/lpm.h"
 #include "tables/neigh.h"

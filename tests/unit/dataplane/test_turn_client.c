@@ -2,8 +2,8 @@
 //
 // A peer behind a TURN server: WireGuard data out of ChannelData and Data indications, into ChannelData
 // and Send indications, and which tuple a packet counts for.
-#include "object.h"
 #include "rig.h"
+#include "server/object.h"
 #include "stages/header.h"
 #include "stages/turn_client.h"
 

@@ -4,8 +4,8 @@
 // Clients and peers live behind the WAN's gateway. Addresses are written as text; ports in host order.
 #pragma once
 
-#include "object.h"
 #include "rig.h"
+#include "server/object.h"
 #include "stages/header.h"
 #include "stages/turn.h"
 #include "tables/neigh.h"

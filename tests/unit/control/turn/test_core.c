@@ -3,7 +3,7 @@
 // The TURN server without sockets, against the recording double of the data plane: each rule of RFC 8656 that a
 // client can meet, each error code, what is installed and when an answer leaves.
 #include "../../../../control/addr.h"
-#include "../../../../control/config.h"
+#include "../../../../control/config/config.h"
 #include "../../../../control/seal.h"
 #include "../../../../control/turn/core.h"
 #include "../../../../control/turn/digest.h"

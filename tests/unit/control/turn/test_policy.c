@@ -2,7 +2,7 @@
 //
 // Which peers are relayed to: every class of address in every spelling, lists, our own addresses.
 #include "../../../../control/addr.h"
-#include "../../../../control/config.h"
+#include "../../../../control/config/config.h"
 #include "../../../../control/turn/policy.h"
 #include "suite.h"
 
