@@ -52,6 +52,8 @@ nat_rules() # KIND NUMBER
 		chain unasked { type filter hook input priority 0; iifname "out0" ct state new drop
 		}
 		chain through { type filter hook forward priority 0; iifname "br0" jump leaving
+			iifname "out0" ct status dnat accept
+			iifname "out0" ct state new drop
 		}
 		chain leaving {
 			$forward
@@ -71,15 +73,34 @@ nat_box() # NAME NUMBER KIND [OUTSIDE-BOX OUTSIDE-ADDRESS GATEWAY]; outside is t
 	address "$b" out0 "${5:-192.0.2.$((20 + n))/24}" || return
 	on "$b" ip route add default via "${6:-$NAT_SERVICE4}" || return
 	on "$b" sysctl -qw net.ipv4.ip_forward=1
-	nat_rules "$kind" "$n" >"$LAB_DIR/$b.nft" || return
-	on "$b" nft -f "$LAB_DIR/$b.nft"
+	nat_change "$b" "$n" "$kind"
 }
 
-# Another kind for a NAT box that lives; what it had translated is forgotten.
+# Another kind for a NAT box that lives; what UDP it had translated is forgotten, while TCP goes on.
 nat_change() # NAME NUMBER KIND
 {
 	{ echo 'flush ruleset'; nat_rules "$3" "$2"; } >"$LAB_DIR/$1.nft" || return
-	on "$1" nft -f "$LAB_DIR/$1.nft" && on "$1" conntrack -F >/dev/null 2>&1
+	on "$1" nft -f "$LAB_DIR/$1.nft" && nat_forget "$1"
+}
+
+nat_forget() # NAME
+{
+	on "$1" conntrack -D -p udp >/dev/null 2>&1 || true
+}
+
+# No UDP passes but to and from the server, or everything again.
+nat_cut() # NAME on|off
+{
+	on "$1" nft 'delete table ip cut' 2>/dev/null
+	[ "$2" = on ] || return 0
+	on "$1" nft -f - <<-END
+		table ip cut {
+			chain forward {
+				type filter hook forward priority filter - 10
+				ip saddr != $NAT_SERVICE4 ip daddr != $NAT_SERVICE4 meta l4proto udp drop
+			}
+		}
+	END
 }
 
 # A plain box behind a NAT box, or on the WAN with NAT-BOX "wan" and ADDRESS/LEN.
@@ -121,6 +142,59 @@ turn_start()
 		--relay-ip "$NAT_SERVICE4" --relay-ip "$NAT_SERVICE6" \
 		--lt-cred-mech --fingerprint --user "$TURN_USER:$TURN_PASSWORD" --realm "$TURN_REALM"
 	wait_until 10 port_listens svc "$TURN_PORT"
+}
+
+# ---- gateways -------------------------------------------------------------------------------------
+
+# Keys such that each controls those named behind it: the greater in base64.
+keys_ordered() # NAME...
+{
+	local n=0 names=("$@") key
+	for ((n = 0; n < $#; n++)); do
+		key=$(umask 077 && wg genkey | tee "$LAB_DIR/new.$n" | wg pubkey)
+		printf '%s %s\n' "$key" "$LAB_DIR/new.$n"
+	done | LC_ALL=C sort -r >"$LAB_DIR/keys"
+	n=0
+	while read -r _ key; do
+		mv "$key" "$LAB_DIR/${names[n]}.key" && n=$((n + 1))
+	done <"$LAB_DIR/keys"
+}
+
+# Boxes and configuration of a gateway whose WAN is the inside of a NAT box, or the WAN itself with NAT-BOX "wan".
+# Its peers are found by ICE. FILTER is a jq expression on the configuration. The script starts the daemons.
+nat_gateway() # a|b NAT-BOX ADDRESS/LEN GATEWAY FILTER PEER-ENTRY...
+{
+	local site=$1 inside=$2 own=$3 gateway=$4 filter=$5 n
+	shift 5
+	n=$(site_number "$site")
+	(umask 077 && printf '%s\n' "$TURN_PASSWORD" >"$LAB_DIR/turn.password")
+	box "lan$site" && box "gw$site" || return
+	wire "lan$site" eth0 "gw$site" rlan && plug "gw$site" rwan "$inside" || return
+	host "lan$site" eth0 "10.$n.0.2/24" "fd0$n::2/64" "10.$n.0.1" "fd0$n::1" || return
+	gateway_config "$site" "$(nat_gateway_filter "$own" "$gateway") | $filter" "$@"
+}
+
+nat_gateway_filter() # ADDRESS/LEN GATEWAY
+{
+	local service=$NAT_SERVICE4 routes=''
+	case $1 in *:*) service="[$NAT_SERVICE6]" ;; esac
+	[ -z "$2" ] || routes="| .routes = [{to: \"0.0.0.0/0\", via: \"$2\"}]"
+	cat <<-END
+		.ports[1].addresses = ["$1"] $routes
+		| .wireguard[0].signal = {url: "http://$service:$SIGNAL_PORT"}
+		| .wireguard[0].ice = {servers: [{url: "stun:$service:$TURN_PORT"},
+			{url: "turn:$service:$TURN_PORT", username: "$TURN_USER", password_file: "$LAB_DIR/turn.password"}]}
+	END
+}
+
+ice_field() # a|b PEER JQ-PATH; of the object "ice"
+{
+	ctl "$1" peers --json | jq -r --arg p "$2" ".peers[] | select(.name == \$p) | .ice$3"
+}
+
+ice_is() # a|b PEER JQ-PATH WANTED
+{
+	equal "$(ice_field "$1" "$2" "$3")" "$4"
 }
 
 # ---- the NetBird-format peer ----------------------------------------------------------------------
