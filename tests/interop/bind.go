@@ -49,6 +49,7 @@ type bind struct {
 	wg     chan packet
 	cid    bool // append 0x8100 behind FINGERPRINT, as NetBird does since v0.57
 	mu     sync.Mutex
+	all    bool // what is no STUN is ICE's as well: WireGuard has a socket of its own
 	relays map[string]*iceEndpoint
 	closed chan struct{}
 	once   sync.Once
@@ -86,7 +87,7 @@ func (b *bind) read() {
 		}
 		p := packet{data: append([]byte{}, buf[:n]...), from: from}
 		to := b.wg
-		if !isWireGuard(p.data) && isStun(p.data) {
+		if b.all || !isWireGuard(p.data) && isStun(p.data) {
 			to = b.stun
 		} else {
 			p.ep = &udpEndpoint{from}

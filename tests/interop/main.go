@@ -148,6 +148,7 @@ func cmdPeer(args []string) {
 	password := f.String("turn-password", "", "")
 	min := f.Duration("wait-min", 500*time.Millisecond, "before each attempt")
 	max := f.Duration("wait-max", 2*time.Second, "")
+	kernel := f.Int("kernel", 0, "WireGuard on this port of its own, as a kernel's")
 	oldest := f.Bool("no-mode", false, "do not announce MODE (feature 1)")
 	cid := f.Bool("cid", false, "attribute 0x8100 behind FINGERPRINT")
 	e := &engine{remotes: map[string]*remote{}}
@@ -176,12 +177,18 @@ func cmdPeer(args []string) {
 	}
 	e.bind, err = newBind(network, *port, *cid)
 	die(err)
+	e.wg = e.bind
+	if *kernel != 0 {
+		e.bind.all, e.port = true, *kernel
+		e.wg, err = newBind(network, *kernel, false)
+		die(err)
+	}
 	e.mux = ice.NewUniversalUDPMuxDefault(ice.UniversalUDPMuxParams{UDPConn: stunConn{e.bind}})
 	e.signal, err = dial(*target, *ca, e.own)
 	die(err)
 	t, err := tun.CreateTUN(*name, 1280)
 	die(err)
-	e.device = device.NewDevice(t, e.bind, &device.Logger{Verbosef: device.DiscardLogf, Errorf: func(format string, args ...interface{}) {
+	e.device = device.NewDevice(t, e.wg, &device.Logger{Verbosef: device.DiscardLogf, Errorf: func(format string, args ...interface{}) {
 		emit("wireguard", map[string]interface{}{"error": fmt.Sprintf(format, args...)})
 	}})
 	die(e.device.IpcSet("private_key=" + hex.EncodeToString(e.own[:]) + "\n"))

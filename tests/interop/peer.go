@@ -39,7 +39,8 @@ type remote struct {
 type engine struct {
 	own      key
 	signal   *signalClient
-	bind     *bind
+	bind     *bind // ICE's socket
+	wg       *bind // WireGuard's: the same one, or its own as with a kernel's WireGuard
 	mux      *ice.UniversalUDPMuxDefault
 	device   *device.Device
 	urls     []*ice.URL
@@ -269,16 +270,35 @@ func has(list []uint64, v uint64) bool {
 	return false
 }
 
-// Old peers agree on whether the path is used directly; here it always is, unless ours is a relay.
-func (r *remote) modeExchange(direct bool, theirs []uint64) {
+// Old peers agree on whether the path is used directly. What the other side said; true when it said nothing.
+func (r *remote) modeExchange(direct bool, theirs []uint64) bool {
 	if !has(theirs, 1) {
-		return
+		return direct
 	}
 	go func() { _ = r.send(&body{kind: typeMode, hasDirect: true, direct: direct, version: "interop"}) }()
 	select {
-	case <-r.modes:
+	case theirs := <-r.modes:
+		return theirs
 	case <-time.After(time.Second):
+		return true
 	}
+}
+
+// With one socket each path but our own relay's is used as it is. A kernel's WireGuard sends from its own port
+// to the other's, unless one side does not want that; then through the ICE connection.
+func (r *remote) endpoint(pair *ice.CandidatePair, c *ice.Conn, theirs *body) string {
+	e := r.engine
+	direct := pair.Local.Type() != ice.CandidateTypeRelay
+	both := r.modeExchange(direct, theirs.features) && direct
+	switch {
+	case e.wg == e.bind && direct:
+		return net.JoinHostPort(pair.Remote.Address(), fmt.Sprint(pair.Remote.Port()))
+	case e.wg != e.bind && both:
+		return net.JoinHostPort(pair.Remote.Address(), fmt.Sprint(theirs.port))
+	}
+	name := "relay-" + r.key.String()
+	e.wg.addRelay(name, c)
+	return name
 }
 
 func (r *remote) attempt() error {
@@ -339,13 +359,7 @@ func (r *remote) startWireGuard(agent *ice.Agent, c *ice.Conn, theirs *body) err
 	if err != nil {
 		return err
 	}
-	direct := pair.Local.Type() != ice.CandidateTypeRelay
-	r.modeExchange(direct, theirs.features)
-	endpoint := net.JoinHostPort(pair.Remote.Address(), fmt.Sprint(pair.Remote.Port()))
-	if !direct {
-		endpoint = "relay-" + r.key.String()
-		e.bind.addRelay(endpoint, c)
-	}
+	endpoint := r.endpoint(pair, c, theirs)
 	set := fmt.Sprintf("public_key=%s\nreplace_allowed_ips=true\npersistent_keepalive_interval=25\nendpoint=%s\n",
 		hex.EncodeToString(r.key[:]), endpoint)
 	for _, a := range r.allowed {
@@ -354,7 +368,7 @@ func (r *remote) startWireGuard(agent *ice.Agent, c *ice.Conn, theirs *body) err
 	if err := e.device.IpcSet(set); err != nil {
 		return err
 	}
-	r.emit("status", map[string]interface{}{"status": "connected",
+	r.emit("status", map[string]interface{}{"status": "connected", "endpoint": endpoint,
 		"local": pair.Local.Type().String(), "local_address": fmt.Sprintf("%s:%d", pair.Local.Address(), pair.Local.Port()),
 		"remote": pair.Remote.Type().String(), "remote_address": fmt.Sprintf("%s:%d", pair.Remote.Address(), pair.Remote.Port())})
 	return nil
@@ -365,7 +379,7 @@ func (r *remote) cleanup(agent *ice.Agent) {
 	r.agent, r.cancel, r.session = nil, nil, nil
 	r.mu.Unlock()
 	_ = r.engine.device.IpcSet("public_key=" + hex.EncodeToString(r.key[:]) + "\nremove=true\n")
-	r.engine.bind.removeRelay("relay-" + r.key.String())
+	r.engine.wg.removeRelay("relay-" + r.key.String())
 	_ = agent.Close()
 	r.emit("status", map[string]interface{}{"status": "disconnected"})
 }
