@@ -92,7 +92,7 @@ int conn_path_keep(uint32_t path_id, const struct ice_path *path, void *conn);
 void conn_path_drop(uint32_t path_id, void *conn);
 void conn_paths_install(void *conn);
 void conn_paths_uninstall(struct conn *c);
-bool conn_path_recover(struct conn *c); // true: the pair of an earlier straitd goes on
+bool conn_path_recover(struct conn *c); // true: pairs of an earlier straitd go on
 struct conn_keep *conn_keep_of(const struct conn *c, const struct conn_path *p);
 void conn_bytes(struct conn *c); // by the kind of path they went
 

@@ -267,27 +267,66 @@ static struct ice_keep *keep_from(struct conn *c, struct conn_keep *k, const uin
 	return keep;
 }
 
-bool conn_path_recover(struct conn *c)
-{
-	struct conn_keep *k = &c->keeps[0];
-	struct endpoint_pin pin = {0};
-	struct endpoint_env env;
+struct old_slot {
+	struct ice_keep *keep; // NULL: there is none
 	struct st_endpoint body;
 	const uint8_t *blob;
 	uint16_t len;
+};
 
-	if (!wg_recover_pinned(c->peer, &body, &blob, &len))
-		return false;
+static void recover_slot(struct conn *c, struct old_slot *old, uint32_t slot)
+{
+	struct conn_keep *k = &c->keeps[slot];
+
+	if (!wg_recover_pinned(c->peer, slot, &old->body, &old->blob, &old->len))
+		return;
 	*k = (struct conn_keep){.conn = c};
-	k->keep = keep_from(c, k, blob, len);
-	if (!k->keep)
-		return false;
-	k->path_id = conn_fsm_restore(&c->fsm, ice_keep_path(k->keep), wg_now());
-	fill_tuple(&pin, ice_keep_path(k->keep));
-	memcpy(pin.blob, blob, len);
-	pin.blob_len = len;
+	old->keep = keep_from(c, k, old->blob, old->len);
+	k->keep = old->keep;
+}
+
+// In that slot, wherever it was.
+static void reinstall_slot(struct conn *c, struct endpoint *e, struct old_slot *old)
+{
+	struct endpoint_pin pin = {0};
+	struct endpoint_env env;
+
+	fill_tuple(&pin, ice_keep_path(old->keep));
+	memcpy(pin.blob, old->blob, old->len);
+	pin.blob_len = old->len;
+	old->body.key.slot = e->slot;
 	wg_iface_env(c->iface->wg, &env);
-	endpoint_recover_pinned(&c->peer->endpoint, &env, &body, &pin);
+	endpoint_recover_pinned(e, &env, &old->body, &pin);
 	sodium_memzero(&pin, sizeof(pin));
-	return true;
+}
+
+// The one in use last: of pairs with the same credentials it answers first. Without it the one that stood by
+// takes its place.
+bool conn_path_recover(struct conn *c)
+{
+	struct conn_paths *ps = &c->fsm.paths;
+	struct old_slot old[CONN_KEEPS] = {0};
+	uint64_t now = wg_now();
+	int first = CONN_KEEPS;
+
+	for (int n = CONN_KEEPS - 1; n >= 0; n--) {
+		recover_slot(c, &old[n], (uint32_t)n);
+		if (old[n].keep)
+			first = n;
+	}
+	for (int n = first; n < CONN_KEEPS; n++) {
+		const struct ice_path *path;
+
+		if (!old[n].keep)
+			continue;
+		path = ice_keep_path(old[n].keep);
+		if (n == first)
+			c->keeps[n].path_id = conn_fsm_restore(&c->fsm, path, now);
+		else if (n == 1)
+			c->keeps[n].path_id = paths_restore_fallback(ps, path, now);
+		else
+			c->keeps[n].path_id = paths_restore_retired(ps, path, now);
+		reinstall_slot(c, n == first ? &c->peer->endpoint : &c->extra[n - 1], &old[n]);
+	}
+	return first < CONN_KEEPS;
 }

@@ -510,11 +510,10 @@ void conn_fsm_release(struct conn_fsm *f)
 
 uint32_t conn_fsm_restore(struct conn_fsm *f, const struct ice_path *path, uint64_t now)
 {
-	paths_restore(&f->paths, path, now);
 	f->local.cred = path->ours;
 	f->remote.cred = path->theirs;
 	f->has_local = f->has_remote = true;
-	return f->paths.selected->id;
+	return paths_restore(&f->paths, path, now);
 }
 
 void conn_fsm_start(struct conn_fsm *f, uint64_t now)

@@ -181,7 +181,8 @@ void conn_fsm_stop(struct conn_fsm *f, uint64_t now);
 // The memory alone: the process ends, agents are gone, pairs go on without it.
 void conn_fsm_release(struct conn_fsm *f);
 void conn_fsm_start(struct conn_fsm *f, uint64_t now);
-// The pair of an earlier process, still installed; before start. The id that its keep gets.
+// The pair that an earlier process sent on, still installed; before start, and before paths_restore_* of the
+// others. The id that its keep gets.
 uint32_t conn_fsm_restore(struct conn_fsm *f, const struct ice_path *path, uint64_t now);
 
 void conn_fsm_signal(struct conn_fsm *f, bool up, uint64_t now);

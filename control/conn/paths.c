@@ -140,9 +140,23 @@ int paths_nominated(struct conn_paths *ps, uint32_t generation, const struct ice
 	return 0;
 }
 
-void paths_restore(struct conn_paths *ps, const struct ice_path *path, uint64_t now)
+uint32_t paths_restore(struct conn_paths *ps, const struct ice_path *path, uint64_t now)
 {
 	ps->selected = path_new(ps, 0, path, now);
+	return ps->selected->id;
+}
+
+uint32_t paths_restore_fallback(struct conn_paths *ps, const struct ice_path *path, uint64_t now)
+{
+	ps->fallback = path_new(ps, 0, path, now);
+	return ps->fallback->id;
+}
+
+uint32_t paths_restore_retired(struct conn_paths *ps, const struct ice_path *path, uint64_t now)
+{
+	ps->retired = path_new(ps, 0, path, now);
+	ps->retire_at = now + PATHS_RETIRE_MS;
+	return ps->retired->id;
 }
 
 static void swap(struct conn_paths *ps)

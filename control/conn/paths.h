@@ -57,8 +57,11 @@ struct conn_path *paths_find(const struct conn_paths *ps, uint32_t id);
 // relayed one stands by. 0, or -errno of keep.
 int paths_nominated(struct conn_paths *ps, uint32_t generation, const struct ice_path *path,
 	bool keep_better, uint64_t now);
-// As it was before a restart; keep is not called, the caller has its id: ps->selected->id.
-void paths_restore(struct conn_paths *ps, const struct ice_path *path, uint64_t now);
+// As they were before a restart, the selected one first. keep is not called, the caller has them; the ids
+// that they get.
+uint32_t paths_restore(struct conn_paths *ps, const struct ice_path *path, uint64_t now);
+uint32_t paths_restore_fallback(struct conn_paths *ps, const struct ice_path *path, uint64_t now);
+uint32_t paths_restore_retired(struct conn_paths *ps, const struct ice_path *path, uint64_t now);
 // The pair with that id. True: the selected one is lost and nothing lives beside it.
 bool paths_lost(struct conn_paths *ps, uint32_t id, uint64_t now);
 void paths_regained(struct conn_paths *ps, uint32_t id, uint64_t now);

@@ -34,6 +34,7 @@ struct check {
 struct ice_keep {
 	struct wheel_entry entry; // first
 	struct ice_owner owner;
+	struct ice_keep *older; // of the same credentials: pairs of one attempt
 	struct ice *ice;
 	uint32_t peer_id;
 	struct ice_path path;
@@ -277,13 +278,33 @@ static bool roles_agree(struct ice_keep *k, const struct stun_msg *m)
 	return true;
 }
 
+static struct ice_keep *keep_of(struct ice_owner *o)
+{
+	return (struct ice_keep *)((char *)o - offsetof(struct ice_keep, owner));
+}
+
+// Of the pairs of one attempt that whose way it came; from elsewhere, the newest that can answer.
+static struct ice_keep *keep_for(
+	struct ice_keep *newest, const struct wg_datagram *d, const struct turn_client *turn)
+{
+	struct ice_keep *k;
+
+	for (k = newest; k; k = k->older) {
+		if (on_path(k, d, turn) && (!turn || turn == k->turn))
+			return k;
+	}
+	for (k = newest; k && turn && turn != k->turn;)
+		k = k->older;
+	return k;
+}
+
 void ice_keep_stun(struct ice_owner *o, const struct wg_datagram *d, const struct stun_msg *m,
 	struct turn_client *turn)
 {
-	struct ice_keep *k = (struct ice_keep *)((char *)o - offsetof(struct ice_keep, owner));
+	struct ice_keep *k = keep_for(keep_of(o), d, turn);
 	uint16_t len;
 
-	if (turn && turn != k->turn)
+	if (!k)
 		return;
 	if (!roles_agree(k, m)) {
 		respond(k, d, m, turn, ROLE_CONFLICT);
@@ -430,6 +451,8 @@ static struct ice_keep *keep_begin(struct ice *ice, uint32_t peer_id, const stru
 	randombytes_buf(&k->tie_breaker, sizeof(k->tie_breaker));
 	k->owner = (struct ice_owner){ICE_OWNER_KEEP, &k->path.ours};
 	old = g_hash_table_lookup(ice->owners, k->path.ours.ufrag);
+	if (old && old->kind == ICE_OWNER_KEEP)
+		k->older = keep_of(old);
 	if (old) // its agent: from here on checks are answered here
 		ice_owner_remove(ice, old);
 	(void)ice_owner_add(ice, &k->owner);
@@ -465,6 +488,24 @@ struct ice_keep *ice_keep_new(struct ice *ice, uint32_t peer_id, const struct ic
 	return k;
 }
 
+// The older pairs of its attempt go on answering.
+static void owner_leave(struct ice_keep *k)
+{
+	struct ice_owner *o = g_hash_table_lookup(k->ice->owners, k->path.ours.ufrag);
+
+	if (o == &k->owner) {
+		ice_owner_remove(k->ice, o);
+		if (k->older)
+			(void)ice_owner_add(k->ice, &k->older->owner);
+		return;
+	}
+	for (struct ice_keep *n = o && o->kind == ICE_OWNER_KEEP ? keep_of(o) : NULL; n;
+		n = n->older) {
+		if (n->older == k)
+			n->older = k->older;
+	}
+}
+
 void ice_keep_free(struct ice_keep *k)
 {
 	if (!k)
@@ -474,7 +515,7 @@ void ice_keep_free(struct ice_keep *k)
 			g_hash_table_remove(k->ice->wheel->by_tid, k->checks[n].tid);
 	}
 	wheel_remove(&k->ice->wheel->wheel, &k->entry);
-	ice_owner_remove(k->ice, &k->owner);
+	owner_leave(k);
 	g_hash_table_remove(k->ice->keeps, k);
 	if (k->detached)
 		turn_client_detach(k->turn);

@@ -184,9 +184,9 @@ uint32_t wg_recovered_peer_id(
 void wg_recover_peer(struct peer *p);     // blob and sessions; its id is the one of old
 bool wg_recover_endpoint(struct peer *p); // after it was configured; true: it has the old one
 int wg_recover_socket(struct wg_iface *i, enum wg_family family, uint16_t port); // fd or -1
-// The ENDPOINT slot 0 that ICE had given it. Both results live as long as wg->recovered.
-bool wg_recover_pinned(
-	struct peer *p, struct st_endpoint *ret_body, const uint8_t **ret_blob, uint16_t *ret_len);
+// The ENDPOINT that ICE had given it in that slot. The blob lives as long as wg->recovered.
+bool wg_recover_pinned(struct peer *p, uint32_t slot, struct st_endpoint *ret_body,
+	const uint8_t **ret_blob, uint16_t *ret_len);
 int wg_recover_take_socket(struct wg *wg, uint32_t socket_id); // any other; fd or -1
 void wg_recover_unpark(struct wg *wg);                         // sockets nobody took
 

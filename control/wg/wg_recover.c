@@ -12,7 +12,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#define MAX_ITEMS 262144 // of one kind; a data plane that tells more is not ours
+#define MAX_ITEMS      262144 // of one kind; a data plane that tells more is not ours
+#define ENDPOINT_SLOTS 3      // those that ours have; CONN_KEEPS
 
 struct item {
 	uint16_t blob_len;
@@ -40,11 +41,16 @@ struct old_socket {
 struct wg_recovered {
 	GArray *sockets;
 	GHashTable *peers;     // peer id -> struct old_peer *
-	GHashTable *endpoints; // peer id -> struct old_endpoint *
+	GHashTable *endpoints; // endpoint_key() -> struct old_endpoint *
 	GHashTable *by_key;    // public key of an old_peer -> struct old_peer *, last one wins
 	GArray *keypairs;      // of struct st_stat_keypair
 	uint64_t at;           // when keypairs had the age they tell
 };
+
+static gpointer endpoint_key(uint32_t peer_id, uint32_t slot)
+{
+	return GSIZE_TO_POINTER((gsize)peer_id * ENDPOINT_SLOTS + slot);
+}
 
 static guint key_hash(gconstpointer key)
 {
@@ -131,10 +137,12 @@ static void add_endpoint(struct wg_recovered *r, const struct dp_item *item)
 {
 	struct old_endpoint *old = g_new0(struct old_endpoint, 1);
 
-	if (!item_take(&old->item, &old->body, sizeof(old->body), item) || old->body.key.slot)
+	if (!item_take(&old->item, &old->body, sizeof(old->body), item) ||
+		old->body.key.slot >= ENDPOINT_SLOTS)
 		g_free(old);
 	else
-		g_hash_table_replace(r->endpoints, GUINT_TO_POINTER(old->body.key.peer_id), old);
+		g_hash_table_replace(
+			r->endpoints, endpoint_key(old->body.key.peer_id, old->body.key.slot), old);
 }
 
 static void add_keypair(struct wg_recovered *r, const struct dp_item *item)
@@ -256,7 +264,7 @@ void wg_recover_peer(struct peer *p)
 bool wg_recover_endpoint(struct peer *p)
 {
 	const struct wg_recovered *r = p->iface->wg->recovered;
-	const struct old_endpoint *old = g_hash_table_lookup(r->endpoints, GUINT_TO_POINTER(p->id));
+	const struct old_endpoint *old = g_hash_table_lookup(r->endpoints, endpoint_key(p->id, 0));
 	struct endpoint_env env;
 
 	if (!old || wg_recovered_peer_id(r, p->iface->if_id, p->noise.public_key) != p->id)
@@ -265,12 +273,12 @@ bool wg_recover_endpoint(struct peer *p)
 	return endpoint_recover(&p->endpoint, &env, &old->body, old->item.blob, old->item.blob_len);
 }
 
-bool wg_recover_pinned(
-	struct peer *p, struct st_endpoint *ret_body, const uint8_t **ret_blob, uint16_t *ret_len)
+bool wg_recover_pinned(struct peer *p, uint32_t slot, struct st_endpoint *ret_body,
+	const uint8_t **ret_blob, uint16_t *ret_len)
 {
 	const struct wg_recovered *r = p->iface->wg->recovered;
 	const struct old_endpoint *old =
-		r ? g_hash_table_lookup(r->endpoints, GUINT_TO_POINTER(p->id)) : NULL;
+		r ? g_hash_table_lookup(r->endpoints, endpoint_key(p->id, slot)) : NULL;
 
 	if (!old || wg_recovered_peer_id(r, p->iface->if_id, p->noise.public_key) != p->id)
 		return false;

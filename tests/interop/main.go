@@ -4,6 +4,7 @@
 // wireguard-go). Events are JSON lines on stdout.
 //
 //	nbpeer peer    a NetBird-format peer with a TUN device
+//	nbpeer many    many peers of one gateway, in one process
 //	nbpeer server  a signal server as NetBird's, with faults by flags
 //	nbpeer client  registers at a signal server, says one thing, prints what it hears
 package main
@@ -36,6 +37,7 @@ func emit(what string, more map[string]interface{}) {
 	}
 	more["event"] = what
 	more["t"] = time.Since(begun).Seconds()
+	more["time"] = float64(time.Now().UnixNano()) / 1e9
 	output.Lock()
 	defer output.Unlock()
 	_ = json.NewEncoder(os.Stdout).Encode(more)
@@ -160,7 +162,6 @@ func cmdPeer(args []string) {
 	f.Var(&urls, "url", "stun:HOST:PORT or turn:HOST:PORT?transport=udp; several")
 	_ = f.Parse(args)
 
-	var err error
 	e.own, e.minWait, e.maxWait, e.port = readKey(*keyFile), *min, *max, *port
 	if !*oldest && !e.head {
 		e.features = []uint64{1}
@@ -171,35 +172,56 @@ func cmdPeer(args []string) {
 		url.Username, url.Password = *user, *password
 		e.urls = append(e.urls, url)
 	}
+	die(e.open(*target, *ca, *name, *cid, *kernel))
+	for _, p := range peers {
+		e.add(p)
+	}
+	emit("started", nil)
+	e.run()
+}
+
+// Sockets, TUN device and WireGuard of a peer.
+// kernel: the port of WireGuard's own socket, 0 = it shares that of ICE.
+func (e *engine) open(target, ca, name string, cid bool, kernel int) (err error) {
 	network := "udp4"
 	if e.v6 {
 		network = "udp"
 	}
-	e.bind, err = newBind(network, *port, *cid)
-	die(err)
+	if e.bind, err = newBind(network, e.port, cid); err != nil {
+		return err
+	}
 	e.wg = e.bind
-	if *kernel != 0 {
-		e.bind.all, e.port = true, *kernel
-		e.wg, err = newBind(network, *kernel, false)
-		die(err)
+	if kernel != 0 {
+		e.bind.all, e.port = true, kernel
+		if e.wg, err = newBind(network, kernel, false); err != nil {
+			return err
+		}
 	}
 	e.mux = ice.NewUniversalUDPMuxDefault(ice.UniversalUDPMuxParams{UDPConn: stunConn{e.bind}})
-	e.signal, err = dial(*target, *ca, e.own)
-	die(err)
-	t, err := tun.CreateTUN(*name, 1280)
-	die(err)
+	if e.signal, err = dial(target, ca, e.own); err != nil {
+		return err
+	}
+	t, err := tun.CreateTUN(name, 1280)
+	if err != nil {
+		return err
+	}
 	e.device = device.NewDevice(t, e.wg, &device.Logger{Verbosef: device.DiscardLogf, Errorf: func(format string, args ...interface{}) {
 		emit("wireguard", map[string]interface{}{"error": fmt.Sprintf(format, args...)})
 	}})
-	die(e.device.IpcSet("private_key=" + hex.EncodeToString(e.own[:]) + "\n"))
-	die(e.device.Up())
-	for _, p := range peers {
-		part := strings.Split(p, ",")
-		k, err := parseKey(part[0])
-		die(err)
-		e.remotes[k.String()] = e.newRemote(k, part[1:])
+	if err = e.device.IpcSet("private_key=" + hex.EncodeToString(e.own[:]) + "\n"); err != nil {
+		return err
 	}
-	emit("started", nil)
+	return e.device.Up()
+}
+
+func (e *engine) add(peer string) {
+	part := strings.Split(peer, ",")
+	k, err := parseKey(part[0])
+	die(err)
+	e.remotes[k.String()] = e.newRemote(k, part[1:])
+}
+
+func (e *engine) run() {
 	for _, r := range e.remotes {
 		go r.run()
 	}
@@ -211,9 +233,9 @@ func cmdPeer(args []string) {
 }
 
 func main() {
-	commands := map[string]func([]string){"peer": cmdPeer, "server": cmdServer, "client": cmdClient}
+	commands := map[string]func([]string){"peer": cmdPeer, "many": cmdMany, "server": cmdServer, "client": cmdClient}
 	if len(os.Args) < 2 || commands[os.Args[1]] == nil {
-		fmt.Fprintln(os.Stderr, "usage: nbpeer peer|server|client [-help] ...")
+		fmt.Fprintln(os.Stderr, "usage: nbpeer peer|many|server|client [-help] ...")
 		os.Exit(2)
 	}
 	commands[os.Args[1]](os.Args[2:])

@@ -53,6 +53,11 @@ type engine struct {
 	maxWait  time.Duration
 	port     int
 	remotes  map[string]*remote
+
+	// Of one among many.
+	name      string
+	checks    bool          // tell of answered ones
+	keepalive time.Duration // 0: pion's
 }
 
 func between(min, max time.Duration) time.Duration {
@@ -74,6 +79,9 @@ func (r *remote) emit(what string, more map[string]interface{}) {
 		more = map[string]interface{}{}
 	}
 	more["peer"] = r.key.String()
+	if r.engine.name != "" {
+		more["self"] = r.engine.name
+	}
 	emit(what, more)
 }
 
@@ -200,7 +208,7 @@ func (r *remote) newAgent() (*ice.Agent, error) {
 	if e.relay {
 		types = types[2:]
 	}
-	return ice.NewAgent(&ice.AgentConfig{
+	c := &ice.AgentConfig{
 		MulticastDNSMode: ice.MulticastDNSModeDisabled,
 		NetworkTypes:     networks,
 		CandidateTypes:   types,
@@ -211,7 +219,14 @@ func (r *remote) newAgent() (*ice.Agent, error) {
 		InterfaceFilter:  filter,
 		UDPMux:           e.mux.UDPMuxDefault,
 		UDPMuxSrflx:      e.mux,
-	})
+	}
+	if e.keepalive != 0 {
+		c.KeepaliveInterval = &e.keepalive
+	}
+	if e.checks {
+		c.LoggerFactory = newCheckLog(func() { r.emit("answered", nil) })
+	}
+	return ice.NewAgent(c)
 }
 
 func (r *remote) watch(agent *ice.Agent, lost func()) error {

@@ -571,6 +571,28 @@ static void a_pair_from_before_our_restart_goes_on(void)
 	done();
 }
 
+static void what_stood_by_before_our_restart_still_does(void)
+{
+	struct ice_path direct = world_path(true), relay = world_path(false);
+	uint32_t first, second, third;
+
+	fresh();
+	conn_fsm_init(f, &world_ops, true, a);
+	a->kept[a->nb_kept++] = first = conn_fsm_restore(f, &direct, w->now);
+	a->kept[a->nb_kept++] = second = paths_restore_fallback(&f->paths, &relay, w->now);
+	a->kept[a->nb_kept++] = third = paths_restore_retired(&f->paths, &direct, w->now);
+	conn_fsm_signal(f, true, w->now);
+	conn_fsm_start(f, w->now);
+	CU_ASSERT_TRUE(first != second && second != third && third != first);
+	world_run(w, PATHS_RETIRE_MS + 100);
+	CU_ASSERT_PTR_NULL(f->paths.retired);
+	conn_fsm_path_lost(f, first, "test", w->now);
+	CU_ASSERT_EQUAL(conn_fsm_state(f), CONN_CONNECTED);
+	CU_ASSERT_EQUAL(f->paths.selected->id, second);
+	CU_ASSERT_EQUAL(a->offers, 0);
+	done();
+}
+
 // ---- bugs of the original ----------------------------------------------------------------------------------
 
 static void a_closed_object_never_has_a_second_life(void) // double Conn
@@ -742,6 +764,7 @@ int main(void)
 	CU_ADD_TEST(suite, a_relayed_nomination_beside_a_living_direct_pair_stands_by);
 	CU_ADD_TEST(suite, a_peer_of_other_make_that_begins_anew_is_followed_to_a_relay);
 	CU_ADD_TEST(suite, a_pair_from_before_our_restart_goes_on);
+	CU_ADD_TEST(suite, what_stood_by_before_our_restart_still_does);
 	CU_ADD_TEST(suite, a_closed_object_never_has_a_second_life);
 	CU_ADD_TEST(suite, a_peer_removed_in_any_state_leaves_nothing);
 	CU_ADD_TEST(suite, an_old_agents_late_failure_does_not_end_the_new_attempt);

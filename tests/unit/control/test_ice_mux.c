@@ -268,6 +268,33 @@ static void checks_are_answered_at_once_with_the_address_seen(void)
 	ice_keep_free(k);
 }
 
+// The first nomination of an attempt is often not its last: both pairs have one set of credentials.
+static void both_pairs_of_an_attempt_answer_and_go_alone(void)
+{
+	struct ask ask = {.user = "ourufragourufrag:x", .pwd = ours_pwd, .controlling = true};
+	struct ice_keep *first, *second;
+	uint8_t buf[256];
+	size_t len;
+
+	fresh("1");
+	first = ice_keep_new(ice, 1, &path, &ops, NULL);
+	addr_parse(&path.remote, "10.0.0.3");
+	second = ice_keep_new(ice, 1, &path, &ops, NULL);
+	len = request(buf, sizeof(buf), &ask);
+	receive("10.0.0.2", buf, len);
+	CU_ASSERT_EQUAL(sent, 1);
+	CU_ASSERT_TRUE(ice_keep_heard_ms(first) < 1000);
+	CU_ASSERT_EQUAL(ice_keep_heard_ms(second), UINT32_MAX);
+	receive("10.0.0.3", buf, len);
+	CU_ASSERT_TRUE(ice_keep_heard_ms(second) < 1000);
+	ice_keep_free(second);
+	receive("10.0.0.2", buf, len);
+	CU_ASSERT_EQUAL(sent, 3);
+	ice_keep_free(first);
+	receive("10.0.0.2", buf, len);
+	CU_ASSERT_EQUAL(sent, 3);
+}
+
 static void consent_is_asked_for_and_its_loss_told_once(void)
 {
 	struct ice_keep *k;
@@ -453,6 +480,7 @@ static CU_TestInfo tests[] = {
 	TEST(strangers_and_wrong_passwords_get_no_answer),
 	TEST(a_flood_from_one_source_is_limited_and_what_is_true_is_not),
 	TEST(checks_are_answered_at_once_with_the_address_seen),
+	TEST(both_pairs_of_an_attempt_answer_and_go_alone),
 	TEST(consent_is_asked_for_and_its_loss_told_once),
 	TEST(answers_from_elsewhere_or_without_the_password_do_not_count),
 	TEST(silence_while_we_send_is_noticed_within_two_seconds),

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// Many peers of one gateway in one process, each with its own key, port and TUN device. Each tells when its
+// checks are answered, by what pion logs of them.
+package main
+
+import (
+	"flag"
+	"fmt"
+	"io"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/pion/ice/v2"
+	"github.com/pion/logging"
+)
+
+// pion says it in no other way for relayed pairs.
+type checkLog struct {
+	logging.LeveledLogger
+	answered func()
+}
+
+func (l checkLog) NewLogger(string) logging.LeveledLogger { return l }
+func (l checkLog) Tracef(format string, args ...interface{}) {
+	if strings.HasPrefix(format, "inbound STUN (SuccessResponse)") {
+		l.answered()
+	}
+}
+
+func newCheckLog(answered func()) logging.LoggerFactory {
+	quiet := logging.NewDefaultLeveledLoggerForScope("", logging.LogLevelDisabled, io.Discard)
+	return checkLog{quiet, answered}
+}
+
+func cmdMany(args []string) {
+	f := flag.NewFlagSet("many", flag.ExitOnError)
+	count := f.Int("count", 50, "peers, numbered from 1")
+	keys := f.String("keys", ".", "folder of the private keys mNUMBER.key")
+	target := f.String("signal", "", "HOST:PORT")
+	port := f.Int("port", 52000, "UDP port of peer 0")
+	gateway := f.String("gateway", "", "PUBLIC-KEY,ALLOWED-IP[,...]")
+	relayed := f.String("relayed", "0-0", "FIRST-LAST of those that offer relayed candidates only")
+	bare := f.String("bare", "0-0", "FIRST-LAST of those that know no TURN server")
+	user := f.String("turn-user", "", "")
+	password := f.String("turn-password", "", "")
+	keepalive := f.Duration("keepalive", 500*time.Millisecond, "between checks of a connected pair")
+	var urls list
+	f.Var(&urls, "url", "stun:HOST:PORT or turn:HOST:PORT?transport=udp; several")
+	_ = f.Parse(args)
+	for n := 1; n <= *count; n++ {
+		e := &engine{remotes: map[string]*remote{}, name: fmt.Sprintf("m%d", n), keep: 1, checks: true,
+			keepalive: *keepalive, relay: within(n, *relayed), minWait: 100 * time.Millisecond,
+			maxWait: 300 * time.Millisecond, port: *port + n}
+		e.own = readKey(filepath.Join(*keys, e.name+".key"))
+		for _, u := range urls {
+			url, err := ice.ParseURL(u)
+			die(err)
+			url.Username, url.Password = *user, *password
+			if url.Scheme == ice.SchemeTypeSTUN || !within(n, *bare) {
+				e.urls = append(e.urls, url)
+			}
+		}
+		die(e.open(*target, "", e.name, false, 0))
+		e.add(*gateway)
+		go e.run()
+	}
+	emit("started", nil)
+	select {}
+}
+
+func within(n int, bounds string) bool {
+	var first, last int
+	_, err := fmt.Sscanf(bounds, "%d-%d", &first, &last)
+	die(err)
+	return n >= first && n <= last
+}
