@@ -139,7 +139,7 @@ static int tables_init(uint32_t channels)
 	if (rc == 0)
 		rc = peer_tables_init();
 	if (rc == 0)
-		rc = turn_tables_init();
+		rc = turn_tables_init(channels);
 	if (rc == 0)
 		rc = objects_init();
 	if (rc == 0)

@@ -4,6 +4,7 @@
 #include "options.h"
 
 #include "../crypto/aead.h"
+#include "tables/turn.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -276,7 +277,7 @@ int options_parse(int argc, char **argv, struct options *ret)
 		.nb_cpus = 1,
 		.main_cpu = -1,
 		.memory_mb = 256,
-		.turn_channels = 65536,
+		.turn_channels = TURN_CHANNELS_MAX,
 		.adaptive = true,
 		.aead = "auto",
 		.gid = (uint32_t)-1,

@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //
-// The generic object store: per kind a chained hash that grows with its content and a list in the order
-// of arrival; over all kinds one heap of expiries. Handlers may delete other objects from inside set()
-// and del(), so nothing here keeps a pointer over a handler call without looking again. main only.
+// The generic object store: per kind a chained hash that grows with its content, a bucket at a time so that
+// main never stops for it, and a list in the order of arrival; over all kinds one heap of expiries. Handlers
+// may delete other objects from inside set() and del(), so nothing here keeps a pointer over a handler call
+// without looking again. main only.
 #include "object.h"
 
+#include "../tables/slab.h"
+
+#include <rte_common.h>
 #include <rte_jhash.h>
 #include <sodium.h>
 
@@ -13,7 +17,7 @@
 #include <string.h>
 
 #define KINDS_MAX    32
-#define BUCKETS_INIT 64
+#define BUCKETS_INIT 64 // power of two
 
 struct object {
 	struct object *chain;       // in its bucket
@@ -28,8 +32,10 @@ struct object {
 
 struct kind_state {
 	const struct object_kind *kind;
+	// Linear hashing: each new object splits the next of the `level` buckets that the round began with.
+	// There is address space for `room` of them from the beginning.
 	struct object **buckets;
-	uint32_t nb_buckets; // power of two
+	uint32_t nb_buckets, level, room;
 	uint32_t count, max;
 	struct object *head, *tail;
 	struct object_cursor *cursors;
@@ -132,7 +138,10 @@ static void heap_remove(struct object *o)
 
 static uint32_t bucket_of(const struct kind_state *ks, const void *key)
 {
-	return rte_jhash(key, ks->kind->key_len, ks->kind->kind) & (ks->nb_buckets - 1);
+	uint32_t hash = rte_jhash(key, ks->kind->key_len, ks->kind->kind);
+	uint32_t b = hash & (2 * ks->level - 1);
+
+	return b < ks->nb_buckets ? b : hash & (ks->level - 1);
 }
 
 static struct object *find(const struct kind_state *ks, const void *key)
@@ -144,26 +153,24 @@ static struct object *find(const struct kind_state *ks, const void *key)
 	return o;
 }
 
-// Longer chains are the only harm when there is no memory to grow.
+// One bucket more: what belongs into it stood in the one `level` in front of it.
 static void grow(struct kind_state *ks)
 {
-	uint32_t nb = 2 * ks->nb_buckets;
-	struct object **buckets, **old = ks->buckets;
+	struct object **from = &ks->buckets[ks->nb_buckets - ks->level], *o = *from, *next;
 
-	if (ks->count < ks->nb_buckets)
+	if (ks->count < ks->nb_buckets || ks->nb_buckets == ks->room)
 		return;
-	buckets = calloc(nb, sizeof(struct object *));
-	if (buckets == NULL)
-		return;
-	ks->buckets = buckets;
-	ks->nb_buckets = nb;
-	for (struct object *o = ks->head; o != NULL; o = o->next) {
+	ks->nb_buckets++;
+	*from = NULL;
+	for (; o != NULL; o = next) {
 		uint32_t b = bucket_of(ks, o->data);
 
-		o->chain = buckets[b];
-		buckets[b] = o;
+		next = o->chain;
+		o->chain = ks->buckets[b];
+		ks->buckets[b] = o;
 	}
-	free(old);
+	if (ks->nb_buckets == 2 * ks->level)
+		ks->level *= 2;
 }
 
 static void link_new(struct kind_state *ks, struct object *o)
@@ -254,6 +261,20 @@ static void remove_object(struct kind_state *ks, struct object *o)
 
 // ---- the store ----
 
+static int buckets_reserve(struct kind_state *ks, uint32_t max)
+{
+	uint32_t room = rte_align32pow2(RTE_MAX(max, (uint32_t)BUCKETS_INIT));
+	struct object **buckets = pages_reserve(room * sizeof(struct object *));
+
+	if (buckets == NULL)
+		return -ENOMEM;
+	pages_free(ks->buckets, ks->room * sizeof(struct object *));
+	ks->buckets = buckets;
+	ks->room = room;
+	ks->nb_buckets = ks->level = BUCKETS_INIT;
+	return 0;
+}
+
 int objects_init(void)
 {
 	memset(&store, 0, sizeof(store));
@@ -262,12 +283,10 @@ int objects_init(void)
 
 		if (store.nb_kinds == KINDS_MAX)
 			return -ENOSPC;
-		ks->buckets = calloc(BUCKETS_INIT, sizeof(struct object *));
-		if (ks->buckets == NULL)
-			return -ENOMEM;
-		ks->nb_buckets = BUCKETS_INIT;
 		ks->kind = k;
 		ks->max = k->max;
+		if (buckets_reserve(ks, k->max) < 0)
+			return -ENOMEM;
 		store.nb_kinds++;
 	}
 	return 0;
@@ -277,8 +296,11 @@ void object_limit(uint16_t kind, uint32_t max)
 {
 	struct kind_state *ks = state_find(kind);
 
-	if (ks != NULL)
-		ks->max = max;
+	if (ks == NULL)
+		return;
+	ks->max = max;
+	if (ks->count == 0 && max > ks->room)
+		(void)buckets_reserve(ks, max); // else chains become longer
 }
 
 void objects_fini(void)
@@ -288,7 +310,7 @@ void objects_fini(void)
 
 		while (ks->tail != NULL)
 			remove_object(ks, ks->tail);
-		free(ks->buckets);
+		pages_free(ks->buckets, ks->room * sizeof(struct object *));
 	}
 	free(store.heap);
 	memset(&store, 0, sizeof(store));

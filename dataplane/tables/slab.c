@@ -27,6 +27,19 @@ void *pages_alloc(size_t len)
 	return p + front;
 }
 
+void *pages_reserve(size_t len)
+{
+	void *p = mmap(NULL, len, PROT_READ | PROT_WRITE,
+		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	return p == MAP_FAILED ? NULL : p;
+}
+
+void pages_touch(void *p, size_t len)
+{
+	(void)madvise(p, len, MADV_POPULATE_WRITE);
+}
+
 void pages_free(void *p, size_t len)
 {
 	if (p != NULL)

@@ -24,4 +24,7 @@ uint64_t slab_bytes(const struct slab *s);
 
 // Zeroed memory of its own for large arrays, huge pages where the kernel has them.
 void *pages_alloc(size_t len);
+// Likewise, but mostly address space: small pages, each taken at its first use.
+void *pages_reserve(size_t len);
+void pages_touch(void *p, size_t len); // takes them from the kernel now, not at their first use
 void pages_free(void *p, size_t len);

@@ -19,6 +19,10 @@
 #include <stdint.h>
 #include <string.h>
 
+#define TURN_USERS_MAX    65536
+#define TURN_RELAYS_MAX   65536
+#define TURN_CHANNELS_MAX 65536 // unless --turn-channels says otherwise; of permissions as well
+
 // A token bucket as a moment that lies the further ahead the more was sent: bytes cost time, and what
 // would end later than `burst` from now is refused, unless nothing is owed. Lcores share it by compare
 // and swap, so that over any time t all of them together pass at most burst_bytes (or one datagram, if
@@ -168,7 +172,8 @@ int turn_permission_set(const void *body, const void *old);
 void turn_permission_del(const void *body);
 int turn_channel_set(const void *body, const void *old);
 void turn_channel_del(const void *body);
-int turn_tables_init(void);  // lcores.nb must be known
+// lcores.nb must be known. For as many channels, and as many peer addresses.
+int turn_tables_init(uint32_t channels);
 void turn_tables_fini(void); // lcores have stopped and objects are gone
 uint64_t turn_tables_bytes(void);
 
@@ -189,9 +194,9 @@ int turn_users_init(void);
 void turn_users_fini(void);
 int turn_relays_init(void);
 void turn_relays_fini(void);
-int turn_permissions_init(void);
+int turn_permissions_init(uint32_t max);
 void turn_permissions_fini(void);
-int turn_channels_init(void);
+int turn_channels_init(uint32_t max);
 void turn_channels_fini(void);
 uint64_t turn_relays_bytes(void);
 uint64_t turn_permissions_bytes(void);

@@ -14,14 +14,14 @@
 
 static struct slab slab;
 
-int turn_channels_init(void)
+int turn_channels_init(uint32_t max)
 {
 	int rc;
 
 	slab_init(&slab, sizeof(struct turn_channel), 2 * RTE_CACHE_LINE_SIZE);
-	rc = turn_hash_init(&turn_tables.c2p, offsetof(struct turn_channel, c2p), 2);
+	rc = turn_hash_init(&turn_tables.c2p, offsetof(struct turn_channel, c2p), 2, max);
 	if (rc == 0)
-		rc = turn_hash_init(&turn_tables.p2c, offsetof(struct turn_channel, p2c), 2);
+		rc = turn_hash_init(&turn_tables.p2c, offsetof(struct turn_channel, p2c), 2, max);
 	return rc;
 }
 

@@ -3,10 +3,10 @@
 // See turn_hash.h.
 #include "turn_hash.h"
 
-#include "../reclaim.h"
 #include "slab.h"
 
 #include <rte_branch_prediction.h>
+#include <rte_common.h>
 #include <rte_prefetch.h>
 #include <sodium.h>
 
@@ -17,8 +17,7 @@
 #include <string.h>
 
 #define SLOTS         7
-#define BUCKETS_INIT  64
-#define LOAD          4 // entries per bucket at which the table doubles: 5 % of buckets have a further one
+#define LOAD          4 // entries per bucket when it is full: 5 % of buckets have a further one then
 #define POINTER       0x0000ffffffffffffULL
 #define TAG_SHIFT     48
 #define FURTHER_ALIGN 64
@@ -28,12 +27,6 @@ struct bucket {
 	struct bucket *_Atomic next;
 } __rte_cache_aligned;
 _Static_assert(sizeof(struct bucket) == 64, "one line");
-
-struct turn_buckets {
-	uint32_t nb; // power of two
-	uint32_t further;
-	struct bucket *b;
-};
 
 static uint64_t secret[6];
 
@@ -121,32 +114,30 @@ static void *search(
 	return NULL;
 }
 
-static inline struct turn_buckets *current(const struct turn_hash *h)
+static inline struct bucket *bucket_of(const struct turn_hash *h, uint64_t hash)
 {
-	return atomic_load_explicit(&((struct turn_hash *)(uintptr_t)h)->cur, memory_order_acquire);
+	return &h->buckets[hash & h->mask];
 }
 
 void *turn_hash_find(const struct turn_hash *h, const struct turn_key *key)
 {
-	const struct turn_buckets *t = current(h);
 	uint64_t hash = hash_of(key);
 
-	return search(h, &t->b[hash & (t->nb - 1)], key, tag_of(hash));
+	return search(h, bucket_of(h, hash), key, tag_of(hash));
 }
 
 // Three rounds, so that the misses of all keys overlap: bucket, object, comparison.
 void turn_hash_lookup_bulk(
 	const struct turn_hash *h, const struct turn_key *keys, uint32_t n, void **ret)
 {
-	const struct turn_buckets *t = current(h);
 	uint64_t hash[TURN_HASH_BULK];
 
 	for (uint32_t i = 0; i < n; i++) {
 		hash[i] = hash_of(&keys[i]);
-		rte_prefetch0(&t->b[hash[i] & (t->nb - 1)]);
+		rte_prefetch0(bucket_of(h, hash[i]));
 	}
 	for (uint32_t i = 0; i < n; i++) {
-		const struct bucket *b = &t->b[hash[i] & (t->nb - 1)];
+		const struct bucket *b = bucket_of(h, hash[i]);
 		unsigned int m = match(b, tag_of(hash[i]));
 
 		ret[i] = m == 0 ? NULL : object_of(slot_load(b, (unsigned int)__builtin_ctz(m)));
@@ -156,63 +147,39 @@ void turn_hash_lookup_bulk(
 	}
 	for (uint32_t i = 0; i < n; i++)
 		if (unlikely(ret[i] == NULL || !turn_key_equal(key_of(h, ret[i]), &keys[i])))
-			ret[i] = search(h, &t->b[hash[i] & (t->nb - 1)], &keys[i], tag_of(hash[i]));
+			ret[i] = search(h, bucket_of(h, hash[i]), &keys[i], tag_of(hash[i]));
 }
 
 // ---- main ------------------------------------------------------------------------------------------
 
-static void buckets_free(void *arg)
+int turn_hash_init(struct turn_hash *h, uint16_t key_off, uint16_t lines, uint32_t max)
 {
-	struct turn_buckets *t = arg;
+	uint32_t nb = rte_align32pow2(RTE_MAX(max / LOAD, 1U));
 
-	if (t == NULL)
-		return;
-	for (uint32_t i = 0; i < t->nb; i++)
-		for (struct bucket *b = next_load(&t->b[i]), *next; b != NULL; b = next) {
-			next = next_load(b);
-			free(b);
-		}
-	pages_free(t->b, t->nb * sizeof(*t->b));
-	free(t);
-}
-
-static struct turn_buckets *buckets_new(uint32_t nb)
-{
-	struct turn_buckets *t = calloc(1, sizeof(*t));
-
-	if (t == NULL)
-		return NULL;
-	t->nb = nb;
-	t->b = pages_alloc(nb * sizeof(*t->b));
-	if (t->b == NULL) {
-		free(t);
-		return NULL;
-	}
-	return t;
-}
-
-int turn_hash_init(struct turn_hash *h, uint16_t key_off, uint16_t lines)
-{
-	struct turn_buckets *t = buckets_new(BUCKETS_INIT);
-
-	if (t == NULL)
+	*h = (struct turn_hash){.key_off = key_off, .lines = lines, .mask = nb - 1};
+	h->buckets = pages_alloc(nb * sizeof(struct bucket));
+	if (h->buckets == NULL)
 		return -ENOMEM;
-	*h = (struct turn_hash){.key_off = key_off, .lines = lines};
-	atomic_store_explicit(&h->cur, t, memory_order_release);
+	pages_touch(h->buckets, nb * sizeof(struct bucket));
 	return 0;
 }
 
 void turn_hash_fini(struct turn_hash *h)
 {
-	buckets_free(current(h));
+	for (uint32_t i = 0; h->buckets != NULL && i <= h->mask; i++)
+		for (struct bucket *b = next_load(&h->buckets[i]), *next; b != NULL; b = next) {
+			next = next_load(b);
+			free(b);
+		}
+	pages_free(h->buckets, (h->mask + 1) * sizeof(struct bucket));
 	memset(h, 0, sizeof(*h));
 }
 
-static int put(const struct turn_hash *h, struct turn_buckets *t, void *obj)
+int turn_hash_add(struct turn_hash *h, void *obj)
 {
 	uint64_t hash = hash_of(key_of(h, obj));
 	uint64_t word = (uint64_t)(uintptr_t)obj | tag_of(hash) << TAG_SHIFT;
-	struct bucket *b = &t->b[hash & (t->nb - 1)], *last = b;
+	struct bucket *b = bucket_of(h, hash), *last = b;
 
 	for (; b != NULL; last = b, b = next_load(b))
 		for (unsigned int i = 0; i < SLOTS; i++)
@@ -226,52 +193,13 @@ static int put(const struct turn_hash *h, struct turn_buckets *t, void *obj)
 	memset(b, 0, sizeof(*b));
 	atomic_store_explicit(&b->slot[0], word, memory_order_relaxed);
 	atomic_store_explicit(&last->next, b, memory_order_release);
-	t->further++;
+	h->further++;
 	return 0;
-}
-
-// Into twice the buckets, which are swapped in whole. Longer chains are the only harm when there is no
-// memory to grow.
-static void grow(struct turn_hash *h)
-{
-	struct turn_buckets *old = current(h), *t;
-
-	if (h->count < LOAD * old->nb)
-		return;
-	t = buckets_new(2 * old->nb);
-	if (t == NULL)
-		return;
-	for (uint32_t i = 0; i < old->nb; i++)
-		for (struct bucket *b = &old->b[i]; b != NULL; b = next_load(b))
-			for (unsigned int s = 0; s < SLOTS; s++) {
-				void *obj = object_of(slot_load(b, s));
-
-				if (obj != NULL && put(h, t, obj) < 0) {
-					buckets_free(t);
-					return;
-				}
-			}
-	atomic_store_explicit(&h->cur, t, memory_order_release);
-	reclaim_later(buckets_free, old);
-}
-
-int turn_hash_add(struct turn_hash *h, void *obj)
-{
-	int rc;
-
-	grow(h);
-	rc = put(h, current(h), obj);
-	if (rc == 0)
-		h->count++;
-	return rc;
 }
 
 static _Atomic uint64_t *slot_find(const struct turn_hash *h, const void *obj)
 {
-	struct turn_buckets *t = current(h);
-	uint64_t hash = hash_of(key_of(h, obj));
-
-	for (struct bucket *b = &t->b[hash & (t->nb - 1)]; b != NULL; b = next_load(b))
+	for (struct bucket *b = bucket_of(h, hash_of(key_of(h, obj))); b != NULL; b = next_load(b))
 		for (unsigned int i = 0; i < SLOTS; i++)
 			if (object_of(slot_load(b, i)) == obj)
 				return &b->slot[i];
@@ -282,15 +210,11 @@ void turn_hash_del(struct turn_hash *h, const void *obj)
 {
 	_Atomic uint64_t *slot = slot_find(h, obj);
 
-	if (slot == NULL)
-		return;
-	atomic_store_explicit(slot, 0, memory_order_release);
-	h->count--;
+	if (slot != NULL)
+		atomic_store_explicit(slot, 0, memory_order_release);
 }
 
 uint64_t turn_hash_bytes(const struct turn_hash *h)
 {
-	const struct turn_buckets *t = current(h);
-
-	return ((uint64_t)t->nb + t->further) * sizeof(struct bucket);
+	return ((uint64_t)h->mask + 1 + h->further) * sizeof(struct bucket);
 }

@@ -5,6 +5,9 @@
 // buckets: a look-up touches the bucket and the object, nothing else, and an entry never moves while it
 // is in. Readers are lock-free under QSBR; main writes. Keyed by a random secret, because remote hosts
 // choose what stands in the keys.
+//
+// It has room for as many entries as may ever come from the beginning: growing would stop main for as long
+// as it takes to visit every entry, which is a cache miss or two each.
 #pragma once
 
 #include <rte_common.h>
@@ -19,17 +22,19 @@ struct turn_key {
 	uint64_t w[5];
 };
 
-struct turn_buckets;
+struct bucket;
 
 struct turn_hash {
-	struct turn_buckets *_Atomic cur; // main: wo, lcore: ro
-	uint32_t count;                   // main
-	uint16_t key_off;                 // of the key in an object
-	uint16_t lines;                   // cache lines of an object that a look-up fetches
+	struct bucket *buckets;
+	uint32_t mask;
+	uint16_t key_off; // of the key in an object
+	uint16_t lines;   // cache lines of an object that a look-up fetches
+	uint32_t further; // main: buckets behind those
 };
 
 void turn_hash_secret(void); // draws the secret, once per process
-int turn_hash_init(struct turn_hash *h, uint16_t key_off, uint16_t lines);
+// For max entries; more of them only make chains longer.
+int turn_hash_init(struct turn_hash *h, uint16_t key_off, uint16_t lines, uint32_t max);
 void turn_hash_fini(struct turn_hash *h);
 // n <= TURN_HASH_BULK; ret[i] NULL where unknown. The objects' first `lines` lines are on their way.
 void turn_hash_lookup_bulk(

@@ -11,10 +11,11 @@
 
 static struct slab slab;
 
-int turn_permissions_init(void)
+int turn_permissions_init(uint32_t max)
 {
 	slab_init(&slab, sizeof(struct turn_permission), RTE_CACHE_LINE_SIZE);
-	return turn_hash_init(&turn_tables.permissions, offsetof(struct turn_permission, key), 1);
+	return turn_hash_init(
+		&turn_tables.permissions, offsetof(struct turn_permission, key), 1, max);
 }
 
 void turn_permissions_fini(void)

@@ -23,9 +23,11 @@ int turn_relays_init(void)
 
 	slab_init(&slab, sizeof(struct turn_relay) + nb * sizeof(struct turn_relay_counts),
 		RTE_CACHE_LINE_SIZE);
-	rc = turn_hash_init(&turn_tables.relays, offsetof(struct turn_relay, key), 2);
+	rc = turn_hash_init(
+		&turn_tables.relays, offsetof(struct turn_relay, key), 2, TURN_RELAYS_MAX);
 	if (rc == 0)
-		rc = turn_hash_init(&turn_tables.clients, offsetof(struct turn_relay, client), 2);
+		rc = turn_hash_init(&turn_tables.clients, offsetof(struct turn_relay, client), 2,
+			TURN_RELAYS_MAX);
 	return rc;
 }
 
@@ -239,7 +241,7 @@ void turn_relay_stat(const struct turn_relay *relay, struct st_stat_relay *ret)
 
 // ---- all of them ----
 
-int turn_tables_init(void)
+int turn_tables_init(uint32_t channels)
 {
 	int rc;
 
@@ -248,9 +250,9 @@ int turn_tables_init(void)
 	if (rc == 0)
 		rc = turn_relays_init();
 	if (rc == 0)
-		rc = turn_permissions_init();
+		rc = turn_permissions_init(channels);
 	if (rc == 0)
-		rc = turn_channels_init();
+		rc = turn_channels_init(channels);
 	return rc;
 }
 

@@ -18,7 +18,7 @@ static struct slab slab;
 int turn_users_init(void)
 {
 	slab_init(&slab, sizeof(struct turn_user), RTE_CACHE_LINE_SIZE);
-	return turn_hash_init(&users, offsetof(struct turn_user, key), 1);
+	return turn_hash_init(&users, offsetof(struct turn_user, key), 1, TURN_USERS_MAX);
 }
 
 void turn_users_fini(void)

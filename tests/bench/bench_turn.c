@@ -2,7 +2,8 @@
 //
 // The TURN relay's ways, stage by stage from rx to the transmit burst of a ring port, in cycles per
 // packet, on bursts of 32 packets in memory, each of a channel drawn at random among so many. Also what a
-// channel takes in the tables and in the object store, and how long packets wait at a given load.
+// channel takes in the tables and in the object store, how long the longest installation of a channel and
+// its permission keeps main, and how long packets wait at a given load.
 //
 // Latency: packets arrive evenly at a share of the rate that full bursts reach; a clock of its own
 // advances by the measured time of each pass, which takes in what has arrived by its beginning. So it is
@@ -14,10 +15,12 @@
 #include <getopt.h>
 #include <malloc.h>
 #include <stdio.h>
+#include <time.h>
 
 #define BURST    32
 #define BURSTS   48 // per window
 #define LCORE    1
+#define WARM_UP  2          // packets of each way for each channel, before anything is measured
 #define RELAYS   13000      // ports of one relayed address; channels are spread evenly over them
 #define BASE     52000      // above the WireGuard port of the rig
 #define CLIENTS  0x64400000 // 100.64.0.0/11
@@ -36,6 +39,7 @@ static const char *const count_names[] = {"1", "1k", "64k", "1M"};
 static struct measure_series cycles[WAYS][SIZES];
 static struct measure_series stage_cycles[WAYS][ST_STAGE_COUNT];
 static uint32_t installed;
+static uint32_t only_size; // 0: all of them
 static uint64_t draw = 88172645463325252ULL;
 
 static uint32_t random_below(uint32_t n)
@@ -87,10 +91,23 @@ static void install(uint32_t i)
 	turn_must(object_set(ST_CHANNEL, &ch, sizeof(ch), NULL, 0, 3000000), "channel");
 }
 
+static double longest_us; // that one installation kept main, of its own CPU time
+
+static double cpu_us(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
+	return (double)ts.tv_sec * 1e6 + (double)ts.tv_nsec / 1e3;
+}
+
 static void install_up_to(uint32_t n)
 {
 	while (installed < n) {
+		double t = cpu_us();
+
 		install(installed++);
+		longest_us = RTE_MAX(longest_us, cpu_us() - t);
 		if (installed % 1024 == 0)
 			rig_passes(1); // lets replaced tables go
 	}
@@ -216,6 +233,19 @@ static void report_stages(struct measure_json *j, enum way w, unsigned int n)
 	}
 }
 
+static bool wanted(unsigned int s)
+{
+	return only_size == 0 || sizes[s] == only_size;
+}
+
+// Until every channel is where traffic over all of them keeps it: what was just installed is cold.
+static void warm_up(void)
+{
+	for (unsigned int w = C2P; w <= SEND; w++)
+		for (uint32_t i = 0; i < WARM_UP * installed; i += BURST * BURSTS)
+			window(w, 1, false);
+}
+
 static void measure_count(struct measure_json *j, unsigned int n, unsigned int rounds)
 {
 	char name[80];
@@ -223,12 +253,15 @@ static void measure_count(struct measure_json *j, unsigned int n, unsigned int r
 	install_up_to(counts[n]);
 	memset(cycles, 0, sizeof(cycles));
 	memset(stage_cycles, 0, sizeof(stage_cycles));
+	warm_up();
 	for (unsigned int r = 0; r <= rounds; r++) // the first one warms up
 		for (unsigned int s = 0; s < SIZES; s++)
-			for (unsigned int w = C2P; w <= SEND; w++)
+			for (unsigned int w = C2P; w <= SEND && wanted(s); w++)
 				window(w, s, r > 0);
 	for (unsigned int w = C2P; w <= SEND; w++) {
 		for (unsigned int s = 0; s < SIZES; s++) {
+			if (!wanted(s))
+				continue;
 			snprintf(name, sizeof(name), "turn.%s.%u.%s.cycles", way_names[w], sizes[s],
 				count_names[n]);
 			report(j, name, &cycles[w][s]);
@@ -314,6 +347,7 @@ static void report_memory(struct measure_json *j, size_t heap_before)
 {
 	double n = installed;
 
+	figure(j, "turn.install.longest_us", longest_us);
 	figure(j, "turn.memory.tables_per_channel", (double)turn_channels_bytes() / n);
 	figure(j, "turn.memory.tables_per_permission", (double)turn_permissions_bytes() / n);
 	figure(j, "turn.memory.store_per_object",
@@ -334,8 +368,8 @@ static void plan_one_lcore(void)
 int main(int argc, char **argv)
 {
 	static const struct option options[] = {{"json", required_argument, NULL, 'j'},
-		{"rounds", required_argument, NULL, 'r'},
-		{"channels", required_argument, NULL, 'c'}, {0}};
+		{"rounds", required_argument, NULL, 'r'}, {"channels", required_argument, NULL, 'c'},
+		{"size", required_argument, NULL, 's'}, {0}};
 	const char *json = NULL;
 	unsigned int rounds = 9, most = 1000000;
 	struct measure_json j;
@@ -350,11 +384,14 @@ int main(int argc, char **argv)
 			rounds = (unsigned int)atoi(optarg);
 		else if (c == 'c')
 			most = (unsigned int)atoi(optarg);
+		else if (c == 's')
+			only_size = (uint32_t)atoi(optarg);
 		else
 			return 2;
 	}
-	if (rounds < MEASURE_MIN_ROUNDS || rounds > MEASURE_MAX_SAMPLES || rig_init(NULL) != 0 ||
-		measure_init() != 0 || measure_json_open(&j, json != NULL ? json : "/dev/null") != 0)
+	if (rounds < MEASURE_MIN_ROUNDS || rounds > MEASURE_MAX_SAMPLES ||
+		rig_init_bench(NULL, most) != 0 || measure_init() != 0 ||
+		measure_json_open(&j, json != NULL ? json : "/dev/null") != 0)
 		return 2;
 	measure_print_machine(stdout);
 	plan_one_lcore();

@@ -73,7 +73,8 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 		"packets", 2047, 0, PACKET_PRIV_SIZE, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
 	need(pool != NULL && lcores_init("auto", 1, pool) == 0, "no lcores");
 	need(neigh_tables_init() == 0 && portmap_tables_init() == 0 && route_tables_init() == 0 &&
-			peer_tables_init() == 0 && turn_tables_init() == 0 && trace_init() == 0,
+			peer_tables_init() == 0 && turn_tables_init(TURN_CHANNELS_MAX) == 0 &&
+			trace_init() == 0,
 		"no tables");
 	packet_io_init(pool);
 	need(objects_init() == 0 && api_server_init(path, (uint32_t)-1, &self) >= 0, "no server");

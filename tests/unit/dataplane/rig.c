@@ -24,7 +24,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define POOL 8191
+#define POOL            8191
+#define BENCH_CACHE     256 // as the packet pool of strait-dp
+#define BENCH_HUGEPAGES 40
 
 struct rig rig;
 static uint64_t base[LCORE_MAX][ST_DROP_COUNT];
@@ -174,16 +176,29 @@ static void start_devices(void)
 	}
 }
 
-int rig_init(const char *aead)
+static unsigned int free_hugepages(void)
 {
-	char *argv[] = {"test", "--no-huge", "--no-shconf", "--no-pci", "-m", "160", "--lcores",
-		"0@0,1@0,2@1", "--log-level=4", "--no-telemetry", "--vdev=net_ring0",
-		"--vdev=net_ring1", "--vdev=net_ring2", "--vdev=net_ring3", "--vdev=net_ring4", NULL};
+	FILE *f = fopen("/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages", "re");
+	unsigned int n = 0;
+
+	if (f == NULL || fscanf(f, "%u", &n) != 1)
+		n = 0;
+	if (f != NULL)
+		fclose(f);
+	return n;
+}
+
+static int start(const char *aead, bool huge, unsigned int cache, uint32_t channels)
+{
+	char *argv[] = {"test", huge ? "--in-memory" : "--no-huge", "--no-shconf", "--no-pci", "-m",
+		huge ? "64" : "160", "--lcores", "0@0,1@0,2@1", "--log-level=4", "--no-telemetry",
+		"--vdev=net_ring0", "--vdev=net_ring1", "--vdev=net_ring2", "--vdev=net_ring3",
+		"--vdev=net_ring4", NULL};
 
 	must(rte_eal_init(RTE_DIM(argv) - 1, argv), "eal");
 	rig.pool_size = POOL;
 	rig.pool = rte_pktmbuf_pool_create(
-		"rig", POOL, 0, PACKET_PRIV_SIZE, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
+		"rig", POOL, cache, PACKET_PRIV_SIZE, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
 	if (rig.pool == NULL)
 		return -ENOMEM;
 	must(lcores_init(aead, 0, rig.pool), "lcores");
@@ -193,7 +208,7 @@ int rig_init(const char *aead)
 	must(route_tables_init(), "route");
 	route_synced();
 	must(peer_tables_init(), "peer");
-	must(turn_tables_init(), "turn");
+	must(turn_tables_init(channels), "turn");
 	start_devices();
 	add_ifaces();
 	add_routes();
@@ -206,6 +221,16 @@ int rig_init(const char *aead)
 	memset(rig.to_peer, 0x11, 32);
 	memset(rig.from_peer, 0x22, 32);
 	return 0;
+}
+
+int rig_init(const char *aead)
+{
+	return start(aead, false, 0, TURN_CHANNELS_MAX);
+}
+
+int rig_init_bench(const char *aead, uint32_t channels)
+{
+	return start(aead, free_hugepages() >= BENCH_HUGEPAGES, BENCH_CACHE, channels);
 }
 
 void rig_fini(void)

@@ -53,6 +53,8 @@ extern struct st_ev_trace rig_trace; // the last one delivered
 extern unsigned int rig_traces;
 
 int rig_init(const char *aead);
+// With a packet pool like strait-dp's: a cache per lcore and, where there are some free, hugepages.
+int rig_init_bench(const char *aead, uint32_t channels);
 void rig_fini(void);
 // A fresh peer with its endpoint; no session.
 void rig_peer(bool ipv6);

@@ -246,6 +246,31 @@ static void so_many_go_in_one_turn(void)
 	objects_fini();
 }
 
+#define MANY 5000 // no power of two: the last round of splits is under way
+
+static void all_are_found_while_the_table_grows(void)
+{
+	unsigned int wrong = 0;
+
+	begin();
+	object_limit(1, MANY);
+	for (uint32_t i = 0; i < MANY; i++) {
+		wrong += put(1, i, i, 0) != 0;
+		wrong += !has(1, i) || !has(1, i / 2) || has(1, i + 1);
+	}
+	for (uint32_t i = 0; i < MANY; i += 2)
+		wrong += object_del(1, &i, sizeof(i)) != 0;
+	for (uint32_t i = 0; i < MANY; i++)
+		wrong += has(1, i) != (i % 2 == 1);
+	for (uint32_t i = 0; i < MANY; i += 2)
+		wrong += put(1, i, i, 0) != 0;
+	for (uint32_t i = 0; i < MANY; i++)
+		wrong += !has(1, i);
+	CU_ASSERT_EQUAL(wrong, 0);
+	CU_ASSERT_EQUAL(object_count(1), MANY);
+	objects_fini();
+}
+
 static void another_cap_can_be_set(void)
 {
 	begin();
@@ -320,6 +345,7 @@ int main(void)
 		{"a sync sweeps what was not said again", a_sync_sweeps_what_was_not_said_again},
 		{"expiry follows the clock", expiry_follows_the_clock},
 		{"so many go in one turn", so_many_go_in_one_turn},
+		{"all are found while the table grows", all_are_found_while_the_table_grows},
 		{"another cap can be set", another_cap_can_be_set},
 		{"many expiries come in order", many_expiries_come_in_order},
 		{"a cursor survives changes under it", a_cursor_survives_changes_under_it},

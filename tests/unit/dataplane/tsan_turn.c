@@ -130,7 +130,7 @@ static int begin(void)
 {
 	struct st_relay r = relay_body(5000);
 
-	if (env_eal("strait-tsan-turn") < 0 || env_qsbr() < 0 || turn_tables_init() < 0)
+	if (env_eal("strait-tsan-turn") < 0 || env_qsbr() < 0 || turn_tables_init(CHANNELS) < 0)
 		return -1;
 	r.bytes_per_s = RATE;
 	r.burst_bytes = BURST;
