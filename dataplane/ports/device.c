@@ -6,6 +6,7 @@
 
 #include "../lcore.h"
 #include "../log.h"
+#include "xdp_socket.h"
 
 #include <rte_bus.h>
 #include <rte_eal.h>
@@ -155,11 +156,13 @@ static void remove_device(uint16_t eth)
 {
 	struct rte_eth_dev_info info;
 
+	xdp_sockets_assign(eth); // none, but where attaching failed
 	if (rte_eth_dev_info_get(eth, &info) != 0)
 		return;
 	rte_eth_dev_close(eth);
 	if (info.device != NULL)
 		rte_dev_remove(info.device);
+	xdp_sockets_close(eth, device_pool);
 }
 
 // ---- configure ----
@@ -318,6 +321,7 @@ int device_attach(const struct device_want *want, struct device *ret)
 	soft = soft_driver_find(d.driver);
 	if (soft != NULL && soft->segments)
 		d.tx_offloads |= RTE_ETH_TX_OFFLOAD_MULTI_SEGS; // not to be asked for, but they do
+	xdp_sockets_assign(d.eth);
 	attached[d.eth] = true;
 	*ret = d;
 	return 0;

@@ -1,17 +1,18 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //
-// Two calls of DPDK 22.11's net_af_packet on their way to the kernel. Linked into the executable only,
+// Calls of DPDK 22.11's drivers on their way to the kernel. Linked into the executable only,
 // whose functions the driver finds first.
 //
-// setsockopt: the driver always joins a fanout group that puts IPv4 fragments together in the kernel, and
+// setsockopt: net_af_xdp's rings are noted (xdp_socket.h). net_af_packet always joins a fanout group that puts IPv4 fragments together in the kernel, and
 // has no argument against it. What comes of that may be larger than the ring's frames and is then
 // truncated, so that large fragmented packets could not pass; and the lcores, which reassemble what is for
 // this box and route the rest as it is, would never see a fragment. That one flag is taken out.
 //
-// poll: with a full transmit ring the driver waits for the kernel without limit, and with it everything
+// poll: with a full transmit ring net_af_packet waits for the kernel without limit, and with it everything
 // else on that lcore. It is told at once instead that there is no room; stage tx tries again a few times
 // and counts the drop.
 #include "packet_ring.h"
+#include "xdp_socket.h"
 
 #include <linux/if_packet.h>
 #include <linux/poll.h>
@@ -27,6 +28,12 @@ int setsockopt(int fd, int level, int name, const void *value, socklen_t len)
 {
 	int fanout, rc;
 
+	if (level == SOL_XDP) {
+		rc = (int)syscall(SYS_setsockopt, fd, level, name, value, len);
+		if (rc == 0)
+			xdp_socket_note(fd, name, value, len);
+		return rc;
+	}
 	if (level != SOL_PACKET || name != PACKET_FANOUT || len != sizeof(fanout))
 		return (int)syscall(SYS_setsockopt, fd, level, name, value, len);
 	memcpy(&fanout, value, sizeof(fanout));

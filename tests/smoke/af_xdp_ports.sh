@@ -1,14 +1,21 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-3-Clause
 #
-# Both ports over AF_XDP (copy mode on veth) instead of AF_PACKET; a paced stream each way loses nothing.
+# Both ports over AF_XDP (copy mode on veth) instead of AF_PACKET; a paced stream each way loses nothing. A port can be
+# taken out of the configuration and put back, any number of times, and costs no packets of the pool.
 # shellcheck source=lab.sh
 . "$(dirname "$0")/lab.sh"
 # shellcheck source=traffic.sh
 . "$(dirname "$0")/traffic.sh"
 lab_init af_xdp_ports
 
-must 'gateway and stock peer start' usual_lab '.ports |= map(.driver = "af_xdp" | .force_copy = true)'
+xdp='.ports |= map(.driver = "af_xdp" | .force_copy = true)'
+reload_with() # FILTER
+{
+	gateway_config a "$1" "$(site_peer_entry peer "192.0.2.3:$WG_PORT")" && ctl a reload
+}
+
+must 'gateway and stock peer start' usual_lab "$xdp"
 check 'the driver is AF_XDP' eval 'ctl a ports --json | jq -e ".ports | map(select(.driver | test(\"xdp\"))) | length == 2"'
 must 'tunnel' session_up lana 10.3.0.2
 check 'IPv6 inside' ping_ok lana fd03::2
@@ -17,5 +24,12 @@ stream_end out
 stream_end in
 check 'LAN to peer: each number once' stream_judge out
 check 'peer to LAN: each number once' stream_judge in
+baseline=$(pool_missing a)
+for _ in 1 2 3; do
+	must 'the LAN port goes' reload_with "$xdp | del(.ports[0])"
+	must 'and comes back' reload_with "$xdp"
+	must 'it forwards' session_up lana 10.3.0.2
+done
+check 'the pools are as full as before' wait_until 10 pools_are a "$baseline"
 check 'clean stop' gateway_stop a
 lab_finish

@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// See xdp_socket.h. The rings are mapped once more, as the kernel's Documentation/networking/af_xdp.rst
+// describes them. A frame's address counts from the page that the pool's memory begins in, less the
+// mempool's object header; its upper 16 bits are the offset of the data.
+#include "xdp_socket.h"
+
+#include "../log.h"
+
+#include <rte_mbuf.h>
+#include <rte_mempool.h>
+
+#include <linux/if_xdp.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define SOCKETS_MAX 256 // one more is left to the driver
+#define NOT_YET     UINT16_MAX
+
+enum ring { FILL, COMPLETION, RX, TX, RINGS };
+
+struct xdp_socket {
+	int fd; // 0: this place is free
+	uint16_t eth;
+	uint32_t size[RINGS];
+};
+
+static struct xdp_socket sockets[SOCKETS_MAX];
+
+static int ring_of(int option)
+{
+	switch (option) {
+	case XDP_UMEM_FILL_RING:
+		return FILL;
+	case XDP_UMEM_COMPLETION_RING:
+		return COMPLETION;
+	case XDP_RX_RING:
+		return RX;
+	case XDP_TX_RING:
+		return TX;
+	default:
+		return -1;
+	}
+}
+
+void xdp_socket_note(int fd, int option, const void *value, uint32_t len)
+{
+	int ring = ring_of(option);
+	struct xdp_socket *s = NULL;
+
+	if (ring < 0 || len != sizeof(s->size[0]))
+		return;
+	for (unsigned int i = 0; i < SOCKETS_MAX && s == NULL; i++)
+		if (sockets[i].fd == fd && sockets[i].eth == NOT_YET)
+			s = &sockets[i];
+	for (unsigned int i = 0; i < SOCKETS_MAX && s == NULL; i++)
+		if (sockets[i].fd == 0) {
+			s = &sockets[i];
+			*s = (struct xdp_socket){.fd = fd, .eth = NOT_YET};
+		}
+	if (s != NULL)
+		memcpy(&s->size[ring], value, len);
+}
+
+void xdp_sockets_assign(uint16_t eth)
+{
+	for (unsigned int i = 0; i < SOCKETS_MAX; i++)
+		if (sockets[i].fd != 0 && sockets[i].eth == NOT_YET)
+			sockets[i].eth = eth;
+}
+
+// ---- giving packets back ---------------------------------------------------------------------------
+
+static void frame_free(struct rte_mempool *pool, uint64_t addr)
+{
+	const struct rte_mempool_memhdr *mem = STAILQ_FIRST(&pool->mem_list);
+	uintptr_t begin = (uintptr_t)mem->addr, page = begin & ~((uintptr_t)getpagesize() - 1);
+	uintptr_t at = page + (addr & XSK_UNALIGNED_BUF_ADDR_MASK) + pool->header_size;
+
+	if (at >= begin && at + pool->elt_size <= begin + mem->len)
+		rte_mbuf_raw_free((struct rte_mbuf *)at);
+	else
+		log_warning("xdp: a ring held what is no packet of the pool");
+}
+
+// Entries that the producer has made and nobody has taken: addresses, or descriptors that begin with one.
+static void ring_drain(const struct xdp_socket *s, enum ring ring,
+	const struct xdp_ring_offset *off, off_t at, struct rte_mempool *pool)
+{
+	size_t entry =
+		ring == FILL || ring == COMPLETION ? sizeof(uint64_t) : sizeof(struct xdp_desc);
+	size_t len = off->desc + s->size[ring] * entry;
+	uint32_t head, tail;
+	uint8_t *map;
+
+	if (s->size[ring] == 0)
+		return;
+	map = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED, s->fd, at);
+	if (map == MAP_FAILED)
+		return;
+	memcpy(&head, map + off->consumer, sizeof(head));
+	memcpy(&tail, map + off->producer, sizeof(tail));
+	for (; head != tail; head++) {
+		uint64_t addr;
+
+		memcpy(&addr, map + off->desc + (head & (s->size[ring] - 1)) * entry, sizeof(addr));
+		frame_free(pool, addr);
+	}
+	munmap(map, len);
+}
+
+static void drain(const struct xdp_socket *s, struct rte_mempool *pool)
+{
+	struct xdp_mmap_offsets off;
+	socklen_t len = sizeof(off);
+
+	if (getsockopt(s->fd, SOL_XDP, XDP_MMAP_OFFSETS, &off, &len) != 0 || len != sizeof(off))
+		return; // the driver has closed it after all
+	ring_drain(s, FILL, &off.fr, (off_t)XDP_UMEM_PGOFF_FILL_RING, pool);
+	ring_drain(s, COMPLETION, &off.cr, (off_t)XDP_UMEM_PGOFF_COMPLETION_RING, pool);
+	ring_drain(s, RX, &off.rx, XDP_PGOFF_RX_RING, pool);
+	ring_drain(s, TX, &off.tx, XDP_PGOFF_TX_RING, pool);
+}
+
+static bool is_xdp(int fd)
+{
+	int domain = 0;
+	socklen_t len = sizeof(domain);
+
+	return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) == 0 && domain == AF_XDP;
+}
+
+void xdp_sockets_close(uint16_t eth, struct rte_mempool *pool)
+{
+	for (unsigned int i = 0; i < SOCKETS_MAX; i++) {
+		struct xdp_socket *s = &sockets[i];
+
+		if (s->fd == 0 || s->eth != eth)
+			continue;
+		if (is_xdp(s->fd)) {
+			drain(s, pool);
+			close(s->fd);
+		}
+		s->fd = 0;
+	}
+}
