@@ -134,9 +134,33 @@ static void on_lcore(const void *body, void *arg)
 	cJSON_AddItemToArray(arg, o);
 }
 
+// Into the object of its lcore.
+static void on_stall(const void *body, void *arg)
+{
+	const struct st_stat_stall *s = body;
+	cJSON *o = cJSON_GetArrayItem(arg, (int)s->lcore), *longest;
+
+	if (!o)
+		return;
+	list_json_add(o, "stalls", s->stalls);
+	list_json_add(o, "stalled_ms", s->total_ms);
+	longest = cJSON_AddObjectToObject(o, "longest_stall");
+	list_json_add(longest, "ms", s->longest_ms);
+	add_text(longest, "in", s->longest_in, sizeof(s->longest_in));
+	list_json_add(longest, "ran_ms", s->longest_ran_ms);
+	list_json_add(longest, "waited_for_cpu_ms", s->longest_waited_ms);
+	list_json_add(longest, "stolen_ms", s->longest_stolen_ms);
+	list_json_add(longest, "main_late_ms", s->longest_main_ms);
+	if (s->stalls)
+		list_json_add(longest, "age_ms", s->longest_age_ms);
+}
+
 int gather_lcores(struct dpclient *dp, struct cJSON *array)
 {
-	return dpclient_dump(dp, ST_STAT_LCORE, sizeof(struct st_stat_lcore), on_lcore, array);
+	int err = dpclient_dump(dp, ST_STAT_LCORE, sizeof(struct st_stat_lcore), on_lcore, array);
+
+	return err ? err
+		   : dpclient_dump(dp, ST_STAT_STALL, sizeof(struct st_stat_stall), on_stall, array);
 }
 
 static void on_pool(const void *body, void *arg)

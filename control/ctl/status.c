@@ -13,6 +13,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+static void format_stall(char *out, size_t size, const cJSON *value, const cJSON *row)
+{
+	uint64_t ms = list_json_u64(cJSON_GetObjectItemCaseSensitive(value, "ms"));
+
+	if (ms)
+		snprintf(out, size, "%lu ms in %s", (unsigned long)ms, list_json_text(value, "in"));
+	else
+		snprintf(out, size, "-");
+}
+
 static const struct list_column wg_columns[] = {
 	{"INTERFACE", "name", false, NULL},
 	{"LISTEN PORT", "listen_port", true, NULL},
@@ -40,6 +50,8 @@ static const struct list_column lcore_columns[] = {
 	{"SLEEPS", "sleeps", true, NULL},
 	{"HANDED IN", "handoff_in", true, NULL},
 	{"HANDED OUT", "handoff_out", true, NULL},
+	{"STALLS", "stalls", true, NULL},
+	{"LONGEST STALL", "longest_stall", false, format_stall},
 	{NULL, NULL, false, NULL},
 };
 

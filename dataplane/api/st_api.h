@@ -107,6 +107,7 @@ enum st_kind {
 	ST_STAT_POOL = 70,
 	ST_STAT_RELAY = 71,
 	ST_STAT_TURN = 72,
+	ST_STAT_STALL = 73,
 };
 
 // ---- addresses -----------------------------------------------------------------------------------
@@ -562,6 +563,19 @@ struct st_stat_turn {
 	uint64_t hairpin;
 	uint64_t binding_requests, binding_limited;
 	uint32_t relays, permissions, channels, users;
+};
+
+// An lcore that made no pass for a while, since the start. longest_* are of its longest time: how much of it
+// the thread ran and waited for a CPU (the rest it slept), how much the hypervisor took from its CPU, and for
+// how long main did not look meanwhile.
+struct st_stat_stall {
+	uint32_t lcore;
+	uint32_t stalls;
+	uint64_t total_ms;
+	uint32_t longest_ms;
+	uint32_t longest_ran_ms, longest_waited_ms, longest_stolen_ms, longest_main_ms;
+	uint32_t longest_age_ms;      // since it ended; UINT32_MAX: there was none
+	char longest_in[ST_NAME_MAX]; // a stage, "poll", "between" or "sleep"
 };
 
 // ---- events (data plane -> controller; TRACE, and EXPIRED of a CAPTURE, go to their observer) ----

@@ -8,6 +8,7 @@
 #include "../stages/turn.h"
 #include "../tables/peer.h"
 #include "../tables/turn.h"
+#include "../watchdog.h"
 #include "object.h"
 
 #include <rte_cycles.h>
@@ -43,7 +44,7 @@ void stats_init(struct rte_mempool *pool)
 
 bool stats_kind(uint16_t kind)
 {
-	return kind >= ST_STAT_PEER && kind <= ST_STAT_TURN;
+	return kind >= ST_STAT_PEER && kind <= ST_STAT_STALL;
 }
 
 static uint32_t age_ms(uint64_t now, uint64_t stamp)
@@ -229,6 +230,14 @@ static uint16_t turn_item(uint32_t *cursor, struct st_stat_turn *ret)
 	return sizeof(*ret);
 }
 
+static uint16_t stall_item(uint32_t *cursor, struct st_stat_stall *ret)
+{
+	if (*cursor >= lcores.nb)
+		return 0;
+	watchdog_stat((uint16_t)(*cursor)++, ret);
+	return sizeof(*ret);
+}
+
 uint16_t stats_next(uint16_t kind, uint32_t *cursor, union stats_body *ret)
 {
 	switch (kind) {
@@ -248,6 +257,8 @@ uint16_t stats_next(uint16_t kind, uint32_t *cursor, union stats_body *ret)
 		return pool_item(cursor, &ret->pool);
 	case ST_STAT_TURN:
 		return turn_item(cursor, &ret->turn);
+	case ST_STAT_STALL:
+		return stall_item(cursor, &ret->stall);
 	default:
 		return 0;
 	}

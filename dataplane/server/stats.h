@@ -21,6 +21,7 @@ union stats_body {
 	struct st_stat_pool pool;
 	struct st_stat_relay relay;
 	struct st_stat_turn turn;
+	struct st_stat_stall stall;
 };
 
 void stats_init(struct rte_mempool *pool);

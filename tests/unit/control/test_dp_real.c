@@ -168,7 +168,7 @@ static void a_full_table_goes_in_by_sync(void)
 static void every_kind_that_can_be_dumped_is(void)
 {
 	static const uint16_t ends[][2] = {
-		{ST_PORT, ST_SOCKET}, {ST_TURN_USER, ST_CHANNEL}, {ST_STAT_PEER, ST_STAT_TURN}};
+		{ST_PORT, ST_SOCKET}, {ST_TURN_USER, ST_CHANNEL}, {ST_STAT_PEER, ST_STAT_STALL}};
 
 	for (unsigned int i = 0; i < G_N_ELEMENTS(ends); i++)
 		for (uint16_t kind = ends[i][0]; kind <= ends[i][1]; kind++) {
@@ -178,7 +178,7 @@ static void every_kind_that_can_be_dumped_is(void)
 			CU_ASSERT_EQUAL(last_status, 0);
 		}
 	nb_done = 0;
-	dp_dump(dp, ST_STAT_TURN + 1, on_dumped, on_done, NULL);
+	dp_dump(dp, ST_STAT_STALL + 1, on_dumped, on_done, NULL);
 	CU_ASSERT(wait_for(&nb_done, 1));
 	CU_ASSERT_EQUAL(last_status, -ENOTSUP);
 }

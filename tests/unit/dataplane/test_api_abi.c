@@ -103,6 +103,7 @@ SIZE(st_permission, 36);
 SIZE(st_channel_key, 40);
 SIZE(st_channel, 44);
 SIZE(st_stat_relay, 88);
+SIZE(st_stat_stall, 56);
 SIZE(st_stat_turn, 88);
 SIZE(st_ev_peer, 4);
 SIZE(st_ev_key, 8);
