@@ -39,7 +39,6 @@ check 'LAN to kernel, IPv6' ping_ok lana fd09::4
 check 'a full packet' ping_ok lana 10.9.0.4 -M 'do' -s 1392
 bg recv lana "$NUMSTREAM" recv --port 5000 --from 10.1.0.2 --ready "$LAB_DIR/recv.ready"
 must 'receiver' wait_until 5 test -e "$LAB_DIR/recv.ready"
-losses_before in
 check 'a stream from the kernel' guest 'numstream send --to 10.1.0.2 --port 5000 --rate 300 --seconds 4 --size 800'
 wait "${LAB_PROC[recv]}"
 unset 'LAB_PROC[recv]'

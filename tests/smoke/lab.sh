@@ -27,6 +27,8 @@ LAB_DIR=
 LAST_PID=
 declare -A LAB_HOLDER=() # box -> pid of the process that holds its namespaces
 declare -A LAB_PROC=()   # name of a background process -> pid
+LAB_WIRES=()             # "BOX IF BOX IF"
+LAB_BRIDGES=()           # boxes that do nothing but bridge
 
 # ---- life of a lab -------------------------------------------------------------------------------
 
@@ -243,6 +245,7 @@ wire() # BOX IF BOX IF [MTU]
 {
 	ip link add "$2" mtu "${5:-1500}" netns "$LAB_TAG-$1" type veth \
 		peer name "$4" mtu "${5:-1500}" netns "$LAB_TAG-$3" || return
+	LAB_WIRES+=("$1 $2 $3 $4")
 	wire_end "$1" "$2" && wire_end "$3" "$4"
 }
 
@@ -277,6 +280,7 @@ wan_box() # NAME
 {
 	local b=$1
 	box "$b" || return
+	LAB_BRIDGES+=("$b")
 	on "$b" sysctl -qw net.ipv6.conf.all.disable_ipv6=1 net.ipv6.conf.default.disable_ipv6=1
 	on "$b" ip link add br0 type bridge mcast_snooping 0 forward_delay 0 || return
 	on "$b" ip link set br0 up

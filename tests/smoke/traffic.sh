@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # shellcheck shell=bash
 #
-# Numbered streams through a lab and their judgement, counters of the gateways, and recordings of the WAN.
+# Numbered streams through a lab (judge.sh judges them), counters of the gateways, and recordings of the WAN.
 # Source after lab.sh.
 
 WGRAW=$LAB_ROOT/tests/tools/wgraw.py
 WGFLOOD=$LAB_BUILD/tests/tools/wgflood
+# shellcheck source=judge.sh
+. "$LAB_ROOT/tests/smoke/judge.sh"
 
 # ---- counters ------------------------------------------------------------------------------------
 
@@ -105,15 +107,18 @@ data_record() # FILE COUNT
 
 # ---- numbered streams ----------------------------------------------------------------------------
 
-declare -A STREAM_TO=()
+STREAMS=0
 
-# Starts a stream; it lasts SECONDS, or until stream_end. Rate at most 2000/s.
+# Starts a stream; it lasts SECONDS, or until stream_end. Rate at most 2000/s. Each stream's packets are 16 bytes longer
+# than those of the one before, by which its judge knows them when they are sealed.
 stream_start() # NAME FROM-BOX TO-BOX TO-ADDRESS RATE SECONDS [SIZE]
 {
 	local name=$1 from=$2 to=$3 addr=$4 rate=$5 seconds=$6 size=${7:-200} port=$((5000 + RANDOM % 10000))
-	rm -f "$LAB_DIR/$name.ready"
-	losses_before "$name"
-	bg "recv-$name" "$to" "$NUMSTREAM" recv --port "$port" --from "$addr" --ready "$LAB_DIR/$name.ready"
+	size=$((size + STREAMS++ % 8 * 16))
+	rm -f "$LAB_DIR/$name.ready" "$LAB_DIR/send-$name.log" "$LAB_DIR/recv-$name.log"
+	judge_begin "$name" "$from" "$to" "$port" "$size" "$addr" || return
+	bg "recv-$name" "$to" "$NUMSTREAM" recv --port "$port" --from "$addr" --ready "$LAB_DIR/$name.ready" \
+		--buffer "${STREAM_BUFFER:-67108864}"
 	wait_until 5 test -e "$LAB_DIR/$name.ready" || return
 	bg "send-$name" "$from" "$NUMSTREAM" send --to "$addr" --port "$port" --rate "$rate" \
 		--seconds "$seconds" --size "$size"
@@ -128,79 +133,10 @@ stream_end() # NAME [now]
 		wait "$pid" 2>/dev/null || true
 	done
 	unset "LAB_PROC[send-$1]" "LAB_PROC[recv-$1]"
-	losses_after "$1"
+	judge_end "$1"
 }
 
 stream_field() # NAME FIELD
 {
 	tail -n 1 "$LAB_DIR/recv-$1.log" | jq -r --arg f "$2" '.[$f]'
-}
-
-# Counters of everything on the way: gateways' drops and ports, devices of all other boxes.
-losses_snapshot()
-{
-	local b
-	for b in "${!LAB_HOLDER[@]}"; do
-		case $b in
-		gw*)
-			[ -n "${LAB_PROC[straitd-${b#gw}]:-}" ] || continue
-			ctl "${b#gw}" drops --json 2>/dev/null | jq -r --arg b "$b" '.drops | group_by(.reason)[] |
-				"\($b) drop \(.[0].reason)\t\(map(.packets) | add)"'
-			ctl "${b#gw}" ports --json 2>/dev/null | jq -r --arg b "$b" '.ports[] |
-				"\($b) port \(.name) missed\t\(.rx_missed)",
-				"\($b) port \(.name) tx errors\t\(.tx_errors)"'
-			# A wire that finds the other end's backlog full drops, and counts it at its own end.
-			on "$b" ip -s -j link show type veth | jq -r --arg b "$b" '.[] |
-				"wire \(.ifname) of \($b) dropped\t\(.stats64.tx.dropped)"'
-			;;
-		*)
-			on "$b" ip -s -j link | jq -r --arg b "$b" '.[] |
-				"\($b) device \(.ifname) rx dropped\t\(.stats64.rx.dropped)",
-				"\($b) device \(.ifname) tx dropped\t\(.stats64.tx.dropped)"'
-			on "$b" awk -v b="$b" '/^Udp:/ && names { print b " UDP receive buffers\t" $6 } /^Udp:/ { names = 1 }' \
-				/proc/net/snmp
-			on "$b" awk -v b="$b" '$1 == "Udp6RcvbufErrors" { print b " UDP6 receive buffers\t" $2 }' /proc/net/snmp6
-			;;
-		esac
-	done | sort
-}
-
-losses_before() # NAME
-{
-	losses_snapshot >"$LAB_DIR/$1.before"
-}
-
-losses_after() # NAME
-{
-	losses_snapshot >"$LAB_DIR/$1.after"
-}
-
-# Lines "WHERE GREW-BY" of what changed. A counter that fell began anew (a restarted daemon): it counts whole.
-losses_grown() # NAME
-{
-	awk -F '\t' '
-		NR == FNR { before[$1] = $2; next }
-		{ d = $2 - before[$1]; if (d < 0) d = $2; if (d > 0) print $1 "\t" d }
-	' "$LAB_DIR/$1.before" "$LAB_DIR/$1.after"
-}
-
-# Passes when each number came exactly once. Otherwise says where the missing ones went, and passes only when
-# sender, receiver or devices of other boxes account for all of them.
-stream_judge() # NAME
-{
-	local missing duplicates unsent overflow foreign
-	missing=$(stream_field "$1" missing)
-	duplicates=$(stream_field "$1" duplicates)
-	[ "$(stream_field "$1" ended)" = true ] || { echo "the end of stream $1 never came"; cat "$LAB_DIR/recv-$1.log"; return 1; }
-	[ "$(stream_field "$1" received)" -gt 0 ] || { echo "nothing came"; return 1; }
-	[ "$duplicates" -eq 0 ] || { echo "$duplicates numbers came twice"; return 1; }
-	[ "$missing" -gt 0 ] || return 0
-	unsent=$(tail -n 1 "$LAB_DIR/send-$1.log" | jq '.numbers - .sent')
-	overflow=$(stream_field "$1" receiver_overflow)
-	foreign=$(losses_grown "$1" | awk -F '\t' '!/^gw/ { n += $2 } END { print n + 0 }')
-	printf '%s of %s numbers of stream %s are missing: %s\n' "$missing" "$(stream_field "$1" expected)" "$1" \
-		"$(tail -n 1 "$LAB_DIR/recv-$1.log" | jq -c '.missing_ranges[:8]')"
-	printf 'sender could not send %s, receiver overflowed by %s; counters that grew:\n' "$unsent" "$overflow"
-	losses_grown "$1"
-	[ $((unsent + overflow + foreign)) -ge "$missing" ]
 }

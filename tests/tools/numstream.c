@@ -29,6 +29,7 @@
 #define END_SPACING  50 // ms
 #define RANGES_SHOWN 64
 #define RECV_BUFFER  (64 << 20)
+#define SIZE_MIN     (sizeof(struct number) + 16) // numbers and end marks differ in size, also sealed
 #define NS_PER_S     1000000000ull
 #define FLAG_END     1u
 
@@ -41,7 +42,7 @@ struct number {
 
 struct options {
 	const char *verb, *from, *to, *port;
-	uint32_t rate, seconds, size, stream, idle_ms;
+	uint32_t rate, seconds, size, stream, idle_ms, buffer;
 	uint64_t count;
 	const char *ready_file;
 };
@@ -174,7 +175,7 @@ static void send_numbers(struct sender *s, const struct options *o, uint8_t *buf
 	stop = 0;
 	for (int i = 0; i < END_MARKS && !stop; i++) {
 		fill(buf, o, seq, FLAG_END);
-		send_one(s, buf, o->size);
+		send_one(s, buf, sizeof(struct number));
 		usleep(END_SPACING * 1000);
 	}
 	printf("{\"numbers\":%llu,\"sent\":%llu,\"refused\":%llu,\"send_errors\":%llu,"
@@ -213,7 +214,7 @@ static int receiver_open(const struct options *o)
 {
 	struct addrinfo *at = resolve(o->from ? o->from : "::", o->port, true);
 	int fd = socket(at->ai_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	int size = RECV_BUFFER, one = 1, zero = 0;
+	int size = (int)o->buffer, one = 1, zero = 0;
 
 	if (fd < 0)
 		die("socket");
@@ -421,6 +422,7 @@ static void usage(void)
 		"                      [--size BYTES] [--stream ID]\n"
 		"       numstream recv --port PORT [--from LOCAL] [--stream ID] [--idle MS] "
 		"[--ready FILE]\n"
+		"                      [--buffer BYTES]\n"
 		"recv exits 0 when each number came exactly once, 1 when not, 2 on an error.\n");
 	exit(2);
 }
@@ -453,6 +455,7 @@ static void parse(int argc, char **argv, struct options *o)
 		{"stream", 1, NULL, 'i'},
 		{"idle", 1, NULL, 'w'},
 		{"ready", 1, NULL, 'y'},
+		{"buffer", 1, NULL, 'u'},
 		{NULL, 0, NULL, 0},
 	};
 	int opt;
@@ -482,7 +485,7 @@ static void parse(int argc, char **argv, struct options *o)
 			o->seconds = (uint32_t)number_arg(optarg, 1, 86400);
 			break;
 		case 'b':
-			o->size = (uint32_t)number_arg(optarg, sizeof(struct number), PAYLOAD_MAX);
+			o->size = (uint32_t)number_arg(optarg, SIZE_MIN, PAYLOAD_MAX);
 			break;
 		case 'i':
 			o->stream = (uint32_t)number_arg(optarg, 0, UINT32_MAX);
@@ -492,6 +495,9 @@ static void parse(int argc, char **argv, struct options *o)
 			break;
 		case 'y':
 			o->ready_file = optarg;
+			break;
+		case 'u':
+			o->buffer = (uint32_t)number_arg(optarg, 1, RECV_BUFFER);
 			break;
 		default:
 			usage();
@@ -503,7 +509,8 @@ static void parse(int argc, char **argv, struct options *o)
 
 int main(int argc, char **argv)
 {
-	struct options o = {.rate = 1000, .seconds = 5, .size = 200, .idle_ms = 15000};
+	struct options o = {
+		.rate = 1000, .seconds = 5, .size = 200, .idle_ms = 15000, .buffer = RECV_BUFFER};
 	struct sigaction sa = {.sa_handler = on_signal};
 
 	parse(argc, argv, &o);
