@@ -74,7 +74,7 @@ _Static_assert(sizeof(struct message_data) == 16, "data");
 #define REKEY_AFTER_TIME_MS      120000
 #define REJECT_AFTER_TIME_MS     180000
 #define KEEPALIVE_TIMEOUT_MS     10000
-#define MAX_TIMER_HANDSHAKES     18 // REKEY_ATTEMPT (90 s) / REKEY_TIMEOUT
+#define MAX_TIMER_HANDSHAKES     18 // REKEY_ATTEMPT (90 s) / REKEY_TIMEOUT; see timers.c
 #define INITIATIONS_INTERVAL_MS  20 // 50 per second
 #define COOKIE_SECRET_MAX_AGE_MS 120000
 #define COOKIE_SECRET_LATENCY_MS 5000

@@ -353,6 +353,11 @@ static int carry_out(struct lcore *lc, struct lcore_cmd *cmd)
 			return -EAGAIN;
 		wg_keepalive(lc, peer);
 		return 0;
+	case LCORE_CMD_STAGED_DROP:
+		if (!owns(lc, peer))
+			return -EAGAIN;
+		staging_clear(lc, peer, ST_DROP_wg_staged_timeout);
+		return 0;
 	case LCORE_CMD_PACKET:
 		stage_push(lc, packet_of(m)->target, m);
 		return 0;

@@ -85,6 +85,7 @@ enum lcore_cmd_op {
 	LCORE_CMD_KEY_REMOVE,  // arg: struct keypair *, out of the slots
 	LCORE_CMD_PEER_REMOVE, // arg: struct peer *, drop staged packets, clear the slots
 	LCORE_CMD_KEEPALIVE,   // arg: struct peer *
+	LCORE_CMD_STAGED_DROP, // arg: struct peer *
 	// arg: struct rte_mbuf *, enters at packet_of(m)->target. For PACKET_OUT: IP header at data_off
 	// (no Ethernet), iif 0 (iface_get(0) is NULL), l3_off, l4_off and flags set, checksums right.
 	LCORE_CMD_PACKET,

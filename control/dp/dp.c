@@ -767,16 +767,26 @@ void dp_key_del(struct dp *dp, uint32_t index)
 		enqueue(dp, del_new(dp, ST_KEY, &key, sizeof(key)));
 }
 
-void dp_keepalive(struct dp *dp, uint32_t peer_id)
+static void order_peer(struct dp *dp, enum st_op op, uint32_t peer_id)
 {
 	struct st_peer_key key = {.peer_id = peer_id};
 
 	if (dp->state == AWAY)
 		return;
-	enqueue(dp, out_new(dp, &(struct dp_parts){.op = ST_OP_KEEPALIVE,
-					.kind = ST_PEER,
-					.body = &key,
-					.body_len = sizeof(key)}));
+	enqueue(dp,
+		out_new(dp,
+			&(struct dp_parts){
+				.op = op, .kind = ST_PEER, .body = &key, .body_len = sizeof(key)}));
+}
+
+void dp_keepalive(struct dp *dp, uint32_t peer_id)
+{
+	order_peer(dp, ST_OP_KEEPALIVE, peer_id);
+}
+
+void dp_staged_drop(struct dp *dp, uint32_t peer_id)
+{
+	order_peer(dp, ST_OP_STAGED_DROP, peer_id);
 }
 
 static void direct(struct dp *dp, struct dp_out *o)

@@ -70,6 +70,7 @@ void dp_replace_end(struct dp *dp, uint16_t kind);
 void dp_key_set(struct dp *dp, const struct st_key *key, uint32_t expiry_ms, dp_done done, void *arg);
 void dp_key_del(struct dp *dp, uint32_t index);
 void dp_keepalive(struct dp *dp, uint32_t peer_id);
+void dp_staged_drop(struct dp *dp, uint32_t peer_id);
 void dp_socket_park(struct dp *dp, uint32_t socket_id, const char *purpose, int fd);
 void dp_socket_unpark(struct dp *dp, uint32_t socket_id);
 void dp_packet_out(struct dp *dp, const struct st_packet_io *io, const void *data, uint16_t len);

@@ -35,19 +35,6 @@ static struct wg *wg_of(const struct peer *p)
 	return p->iface->wg;
 }
 
-uint32_t peer_id_alloc(struct wg *wg)
-{
-	for (uint32_t n = 0; n < ST_MAX_PEERS; n++) {
-		uint32_t id = (wg->next_id + n) % ST_MAX_PEERS;
-
-		if (wg->peers[id] || (wg->recovered && wg_recovered_has_id(wg->recovered, id)))
-			continue;
-		wg->next_id = id + 1;
-		return id;
-	}
-	return ST_NO_PEER;
-}
-
 static void endpoint_resolved_cb(struct endpoint *e, bool changed, void *arg)
 {
 	struct peer *p = arg;
@@ -74,7 +61,6 @@ struct peer *peer_new(
 		return NULL;
 	p = g_new0(struct peer, 1);
 	p->iface = iface;
-	p->id = id;
 	p->serial = ++wg->next_serial;
 	p->link.data = p;
 	memcpy(p->noise.public_key, public_key, NOISE_KEY_LEN);
@@ -83,7 +69,7 @@ struct peer *peer_new(
 	endpoint_init(&p->endpoint, endpoint_resolved_cb, p);
 	g_queue_init(&p->allowed);
 	cookie_init(&p->cookie, public_key);
-	wg->peers[id] = p;
+	peer_id_bind(p, id);
 	wg->nb_peers++;
 	g_hash_table_insert(iface->peers, p->noise.public_key, p);
 	g_queue_push_tail_link(&iface->peer_list, &p->link);
@@ -115,7 +101,7 @@ void peer_release(struct peer *p)
 	timers_heap_remove(&wg->heap, &p->timers);
 	g_queue_unlink(&p->iface->peer_list, &p->link);
 	g_hash_table_remove(p->iface->peers, p->noise.public_key);
-	wg->peers[p->id] = NULL;
+	peer_id_release(p);
 	wg->nb_peers--;
 	sodium_memzero(p, sizeof(*p));
 	g_free(p);
@@ -314,11 +300,10 @@ void peer_change_id(struct peer *p, uint32_t id)
 	wg_iface_env(p->iface, &env);
 	peer_clear_sessions(p, true);
 	endpoint_uninstall(&p->endpoint, &env, p->id);
-	wg->peers[p->id] = NULL;
+	peer_id_release(p);
 	dp_del(wg->dp, ST_PEER, &key, sizeof(key));
-	p->id = id;
+	peer_id_bind(p, id);
 	p->serial = ++wg->next_serial; // what is under way was made for the other id
-	wg->peers[id] = p;
 	peer_install(p, NULL, NULL);
 	for (GList *l = p->allowed.head; l; l = l->next) {
 		const struct allowed_ip *a = l->data;

@@ -89,9 +89,14 @@ void peer_install_endpoint(struct peer *p);
 // PEER with its control blob; done may be NULL.
 void peer_install(struct peer *p, void (*done)(int status, void *arg), void *arg);
 bool peer_blob_load(struct peer *p, const void *blob, uint16_t len);
-uint32_t peer_id_alloc(struct wg *wg);            // ST_NO_PEER = none left
 void peer_change_id(struct peer *p, uint32_t id); // to a free one; its sessions end
 void peer_timers_changed(struct peer *p);         // after each call into timers.h
+
+// peer_ids.c
+uint32_t peer_id_alloc(struct wg *wg); // ST_NO_PEER = none left
+void peer_id_bind(struct peer *p, uint32_t id);
+void peer_id_release(struct peer *p);
+void peer_id_free(struct wg *wg, uint32_t id); // that nobody has
 
 // peer_session.c
 bool peer_has_session(const struct peer *p, uint64_t now);

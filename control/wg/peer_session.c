@@ -406,6 +406,7 @@ void peer_keepalive(struct peer *p)
 static void give_up(struct peer *p)
 {
 	handshake_forget(p);
+	dp_staged_drop(wg_of(p)->dp, p->id);
 	p->last_error = "peer does not answer handshakes";
 	// The name may lead elsewhere by now.
 	endpoint_resolve(&p->endpoint);

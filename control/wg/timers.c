@@ -187,7 +187,8 @@ void timers_restore(struct timers *t, const struct timers_params *p, const struc
 static uint32_t expire_retransmit(struct timers *t, const struct timers_params *p, uint64_t now)
 {
 	disarm(t, TIMER_RETRANSMIT);
-	if (t->attempts >= MAX_TIMER_HANDSHAKES) {
+	// Beyond it, not at it, as Linux and wireguard-go do: 20 initiations in all, the last after 95 s.
+	if (t->attempts > MAX_TIMER_HANDSHAKES) {
 		disarm(t, TIMER_KEEPALIVE);
 		t->attempts = 0;
 		if (!armed(t, TIMER_ZERO_KEYS))

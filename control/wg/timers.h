@@ -49,7 +49,7 @@ struct timers {
 #define TIMERS_INITIATE       0x02 // a fresh attempt
 #define TIMERS_RETRY          0x04 // the same attempt again
 #define TIMERS_CLEAR_SOURCE   0x08 // forget the sticky source address
-#define TIMERS_GAVE_UP        0x10 // 18 retries without an answer
+#define TIMERS_GAVE_UP        0x10 // 19 retries without an answer
 #define TIMERS_ZERO_KEYS      0x20 // delete all keys of the peer
 
 void timers_params_init(struct timers_params *p, double scale);

@@ -117,7 +117,7 @@ void wg_note_asleep(struct wg *wg, uint64_t asleep)
 	if (!slept)
 		return;
 	g_message("the machine was suspended: sessions end");
-	for (uint32_t id = 0; id < ST_MAX_PEERS; id++) {
+	for (uint32_t id = 0; id < wg->ids_end; id++) {
 		struct peer *p = wg->peers[id];
 
 		if (!p)
@@ -268,6 +268,7 @@ struct wg *wg_new(struct dp *dp, struct netlink *nl, const char *run_dir)
 	wg->uapi_dir = g_strdup(WG_UAPI_DIR);
 	wg->ifaces = g_ptr_array_new();
 	wg->peers = g_new0(struct peer *, ST_MAX_PEERS);
+	g_queue_init(&wg->free_ids);
 	wg->index = wg_index_new();
 	timers_params_init(&wg->params, 1);
 	wg->timer = g_source_new(&timer_funcs, sizeof(GSource));
@@ -306,6 +307,7 @@ void wg_free(struct wg *wg)
 	g_ptr_array_free(wg->ifaces, TRUE);
 	g_array_free(wg->addrs, TRUE);
 	g_free(wg->peers);
+	g_queue_clear(&wg->free_ids);
 	g_free(wg->uapi_dir);
 	g_free(wg);
 }
@@ -328,7 +330,7 @@ static gboolean refresh_some(gpointer arg)
 	struct wg *wg = arg;
 
 	for (int n = 0; n < REFRESH_PER_DISPATCH;) {
-		if (wg->refresh_at >= ST_MAX_PEERS) {
+		if (wg->refresh_at >= wg->ids_end) {
 			wg->refresh = 0;
 			return G_SOURCE_REMOVE;
 		}
@@ -375,7 +377,7 @@ static void sessions_lost(struct wg *wg)
 {
 	uint64_t now = wg_now();
 
-	for (uint32_t id = 0; id < ST_MAX_PEERS; id++) {
+	for (uint32_t id = 0; id < wg->ids_end; id++) {
 		struct peer *p = wg->peers[id];
 		bool had = p && had_session(p, now);
 
@@ -418,6 +420,7 @@ static gboolean refresh_later(gpointer arg)
 static void recovery_end(struct wg *wg)
 {
 	wg_recover_unpark(wg);
+	wg_recover_free_ids(wg);
 	g_clear_pointer(&wg->recovered, wg_recovered_free);
 	for (guint n = 0; n < wg->ifaces->len; n++)
 		wg_iface_park(wg->ifaces->pdata[n], false);
@@ -474,10 +477,10 @@ void wg_dp_synced(struct wg *wg)
 	uint32_t lost = 0, spread;
 	uint64_t now = wg_now();
 
-	for (uint32_t id = 0; id < ST_MAX_PEERS; id++)
+	for (uint32_t id = 0; id < wg->ids_end; id++)
 		lost += wg->peers[id] && wg->peers[id]->lost;
 	spread = lost > 16 ? lost / 4 : 1;
-	for (uint32_t id = 0; id < ST_MAX_PEERS; id++) {
+	for (uint32_t id = 0; id < wg->ids_end; id++) {
 		struct peer *p = wg->peers[id];
 
 		if (!p || (!p->lost && (!p->timers.persistent || peer_has_session(p, now))))

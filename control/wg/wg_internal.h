@@ -79,7 +79,9 @@ struct wg {
 	GPtrArray *ifaces;   // of struct wg_iface *
 	struct peer **peers; // ST_MAX_PEERS, by id
 	uint32_t nb_peers;
-	uint32_t next_id; // where to look for a free one
+	uint32_t next_id; // the first that nobody ever had
+	uint32_t ids_end; // no peer has this id or a greater one
+	GQueue free_ids;  // see peer_ids.c
 	uint64_t next_serial;
 	unsigned int nb_allowed;
 	struct wg_index *index;
@@ -189,6 +191,7 @@ bool wg_recover_pinned(struct peer *p, uint32_t slot, struct st_endpoint *ret_bo
 	const uint8_t **ret_blob, uint16_t *ret_len);
 int wg_recover_take_socket(struct wg *wg, uint32_t socket_id); // any other; fd or -1
 void wg_recover_unpark(struct wg *wg);                         // sockets nobody took
+void wg_recover_free_ids(struct wg *wg);                       // peer ids likewise
 
 // wg_pmtu.c
 struct wg_pmtu *wg_pmtu_new(struct wg *wg);

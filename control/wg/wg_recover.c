@@ -214,6 +214,18 @@ bool wg_recovered_has_id(const struct wg_recovered *r, uint32_t peer_id)
 	return g_hash_table_contains(r->peers, GUINT_TO_POINTER(peer_id));
 }
 
+void wg_recover_free_ids(struct wg *wg)
+{
+	GHashTableIter iter;
+	gpointer id;
+
+	g_hash_table_iter_init(&iter, wg->recovered->peers);
+	while (g_hash_table_iter_next(&iter, &id, NULL)) {
+		if (!wg->peers[GPOINTER_TO_UINT(id)])
+			peer_id_free(wg, GPOINTER_TO_UINT(id));
+	}
+}
+
 // One key can be a peer of several interfaces; then by_key misses all but one, and we look at all.
 static const struct old_peer *find_peer(
 	const struct wg_recovered *r, uint32_t if_id, const uint8_t *public_key)

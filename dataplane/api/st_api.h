@@ -48,6 +48,7 @@ enum st_op {
 	ST_OP_PACKET_OUT = 9, // body st_packet_io + datagram as blob (blob_len up to ST_PACKET_MAX)
 	ST_OP_REPLY = 10,     // answer to a request: same seq, status 0 or -errno
 	ST_OP_EVENT = 11,     // kind is an enum st_event; seq 0
+	ST_OP_STAGED_DROP = 12, // body st_peer_key: drop what waits for a session
 };
 
 struct st_msg {

@@ -324,7 +324,7 @@ static void on_dump(struct client *c, const struct request *r)
 		client_reply(c, &r->hdr, rc, false);
 }
 
-static int on_keepalive(const struct request *r)
+static int on_peer(const struct request *r, enum lcore_cmd_op op)
 {
 	struct st_peer_key key;
 	struct peer *peer;
@@ -333,7 +333,7 @@ static int on_keepalive(const struct request *r)
 		return -EINVAL;
 	memcpy(&key, r->body, sizeof(key));
 	peer = peer_by_id(key.peer_id);
-	return peer == NULL ? -ENOENT : command_peer(peer, LCORE_CMD_KEEPALIVE, peer, NULL);
+	return peer == NULL ? -ENOENT : command_peer(peer, op, peer, NULL);
 }
 
 static int on_packet_out(const struct request *r)
@@ -361,7 +361,10 @@ static void on_control(struct client *c, const struct request *r)
 		hold = true;
 		break;
 	case ST_OP_KEEPALIVE:
-		rc = on_keepalive(r);
+		rc = on_peer(r, LCORE_CMD_KEEPALIVE);
+		break;
+	case ST_OP_STAGED_DROP:
+		rc = on_peer(r, LCORE_CMD_STAGED_DROP);
 		break;
 	case ST_OP_PACKET_OUT:
 		rc = on_packet_out(r);
@@ -393,6 +396,7 @@ static void dispatch(struct client *c, struct request *r)
 	case ST_OP_SYNC_BEGIN:
 	case ST_OP_SYNC_END:
 	case ST_OP_KEEPALIVE:
+	case ST_OP_STAGED_DROP:
 	case ST_OP_PACKET_OUT:
 		if (c->controller)
 			on_control(c, r);

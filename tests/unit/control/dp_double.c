@@ -204,6 +204,11 @@ void dp_key_del(struct dp *dp, uint32_t index)
 	}
 }
 
+void dp_staged_drop(struct dp *dp, uint32_t peer_id)
+{
+	dp->staged_drops++;
+}
+
 void dp_keepalive(struct dp *dp, uint32_t peer_id)
 {
 	dp->keepalives++;

@@ -28,7 +28,7 @@ struct dp {
 	GArray *log;        // of uint16_t: kinds in the order they were set, ST_KEY among them
 	GArray *keypairs;   // of struct st_stat_keypair, told by dp_dump
 	GArray *peers;      // of struct st_stat_peer, likewise
-	unsigned int keepalives, packets_out, parked, unparked, keys_deleted;
+	unsigned int keepalives, staged_drops, packets_out, parked, unparked, keys_deleted;
 	GPtrArray *held;
 };
 

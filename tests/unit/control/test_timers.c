@@ -37,13 +37,13 @@ static uint32_t next(uint64_t *now)
 	return timers_expire(&t, &params, *now);
 }
 
-static void an_unanswered_initiation_is_repeated_18_times_and_then_given_up(void)
+static void an_unanswered_initiation_is_repeated_19_times_and_then_given_up(void)
 {
 	uint64_t now = START;
 
 	fresh();
 	timers_initiation_sent(&t, &params, now);
-	for (unsigned int n = 1; n <= 18; n++) {
+	for (unsigned int n = 1; n <= 19; n++) {
 		CU_ASSERT_EQUAL(next(&now), TIMERS_RETRY | TIMERS_CLEAR_SOURCE);
 		CU_ASSERT_EQUAL(now, START + n * 5000);
 		CU_ASSERT_EQUAL(t.attempts, n);
@@ -51,9 +51,9 @@ static void an_unanswered_initiation_is_repeated_18_times_and_then_given_up(void
 		timers_initiation_sent(&t, &params, now);
 	}
 	CU_ASSERT_EQUAL(next(&now), TIMERS_GAVE_UP);
-	CU_ASSERT_EQUAL(now, START + 19 * 5000);
+	CU_ASSERT_EQUAL(now, START + 20 * 5000);
 	CU_ASSERT_EQUAL(next(&now), TIMERS_ZERO_KEYS);
-	CU_ASSERT_EQUAL(now, START + 19 * 5000 + 540000);
+	CU_ASSERT_EQUAL(now, START + 20 * 5000 + 540000);
 	CU_ASSERT_EQUAL(timers_next(&t), TIMERS_NEVER);
 }
 
@@ -325,8 +325,8 @@ static void without_a_history_nothing_is_armed(void)
 int main(void)
 {
 	CU_TestInfo tests[] = {
-		{"an unanswered initiation is repeated 18 times and then given up",
-			an_unanswered_initiation_is_repeated_18_times_and_then_given_up},
+		{"an unanswered initiation is repeated 19 times and then given up",
+			an_unanswered_initiation_is_repeated_19_times_and_then_given_up},
 		{"a retry has at most a third of a second of jitter",
 			a_retry_has_at_most_a_third_of_a_second_of_jitter},
 		{"a complete handshake ends the retries and their count",

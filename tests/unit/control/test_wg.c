@@ -865,6 +865,64 @@ static void keys_are_deleted_when_the_peer_was_silent_too_long(void)
 	down();
 }
 
+static void handshakes_given_up_take_what_waits_for_them_along(void)
+{
+	struct st_ev_peer ev;
+
+	up("127.0.0.1");
+	ev.peer_id = a.peer->id;
+	a.peer->timers.attempts = MAX_TIMER_HANDSHAKES + 1;
+	a.peer->timers.due[TIMER_RETRANSMIT] = wg_now();
+	peer_timers_changed(a.peer);
+	CU_ASSERT_TRUE(WAIT(a.dp->staged_drops == 1));
+	CU_ASSERT_EQUAL(a.wg->counters.initiations_sent, 0);
+	// The next packet begins anew.
+	wg_dp_event(a.wg, ST_EV_KEY_NEEDED, &ev, sizeof(ev), NULL, 0);
+	CU_ASSERT_TRUE(WAIT(peer_has_session(a.peer, wg_now())));
+	CU_ASSERT_EQUAL(a.dp->staged_drops, 1);
+	down();
+}
+
+static void ids_of_peers_are_given_out_and_taken_back_without_a_search(void)
+{
+	uint8_t key[NOISE_KEY_LEN] = {9};
+	gint64 began;
+	uint32_t first;
+
+	up("127.0.0.1");
+	first = a.peer->id;
+	began = g_get_monotonic_time();
+	// More often than there are ids, and none rests forever.
+	for (uint32_t n = 0; n < ST_MAX_PEERS + 2000; n++) {
+		struct peer *p;
+
+		memcpy(key + 4, &n, sizeof(n));
+		p = peer_new(a.iface, key, "passing");
+		CU_ASSERT_PTR_NOT_NULL_FATAL(p);
+		CU_ASSERT_NOT_EQUAL_FATAL(p->id, first);
+		CU_ASSERT_FATAL(p->id <= 1200);
+		peer_free(p);
+	}
+	CU_ASSERT_TRUE(g_get_monotonic_time() - began < 120 * G_USEC_PER_SEC);
+	CU_ASSERT_TRUE(a.wg->ids_end <= 1200);
+	down();
+}
+
+static void all_65536_ids_can_be_given_out(void)
+{
+	up("127.0.0.1");
+	// Nobody in them: only the numbers count.
+	for (uint32_t n = 1; n < ST_MAX_PEERS; n++)
+		CU_ASSERT_NOT_EQUAL_FATAL(peer_id_alloc(a.wg), ST_NO_PEER);
+	CU_ASSERT_EQUAL(peer_id_alloc(a.wg), ST_NO_PEER);
+	peer_id_free(a.wg, 777);
+	CU_ASSERT_EQUAL(peer_id_alloc(a.wg), 777);
+	CU_ASSERT_EQUAL(peer_id_alloc(a.wg), ST_NO_PEER);
+	peer_id_free(a.wg, a.peer->id); // in use: it was taken by its number
+	CU_ASSERT_EQUAL(peer_id_alloc(a.wg), ST_NO_PEER);
+	down();
+}
+
 // ---- restart of straitd ----------------------------------------------------------------------------
 
 static void give(struct wg *wg, uint16_t kind, const struct dp_double_object *o)
@@ -1082,6 +1140,11 @@ int main(void)
 		{"activity starts and stops the timers", activity_starts_and_stops_the_timers},
 		{"keys are deleted when the peer was silent too long",
 			keys_are_deleted_when_the_peer_was_silent_too_long},
+		{"handshakes given up take what waits for them along",
+			handshakes_given_up_take_what_waits_for_them_along},
+		{"ids of peers are given out and taken back without a search",
+			ids_of_peers_are_given_out_and_taken_back_without_a_search},
+		{"all 65536 ids can be given out", all_65536_ids_can_be_given_out},
 		{"a restart takes back identity, session, endpoint and socket",
 			a_restart_takes_back_identity_session_endpoint_and_socket},
 		{"a reload touches only what differs", a_reload_touches_only_what_differs},

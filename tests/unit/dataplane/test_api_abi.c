@@ -126,6 +126,7 @@ _Static_assert(sizeof(struct st_msg) + sizeof(struct st_port) + ST_BLOB_MAX <= S
 static void numbers_stand_where_they_stood(void)
 {
 	CU_ASSERT_EQUAL(ST_OP_EVENT, 11);
+	CU_ASSERT_EQUAL(ST_OP_STAGED_DROP, 12);
 	CU_ASSERT_EQUAL(ST_KEY, 11);
 	CU_ASSERT_EQUAL(ST_CAPTURE, 14);
 	CU_ASSERT_EQUAL(ST_CHANNEL, 18);

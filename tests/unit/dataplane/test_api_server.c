@@ -217,6 +217,8 @@ static void observers_may_look_but_not_touch(void)
 		ask(fd, (struct st_msg){.op = op}, NULL, NULL);
 		CU_ASSERT_EQUAL(status(fd), -EPERM);
 	}
+	ask(fd, (struct st_msg){.op = ST_OP_STAGED_DROP}, NULL, NULL);
+	CU_ASSERT_EQUAL(status(fd), -EPERM);
 	ask(fd, (struct st_msg){.op = ST_OP_DUMP, .kind = ST_PORTMAP}, NULL, NULL);
 	CU_ASSERT_EQUAL(status(fd), 0);
 	close(fd);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //
 // From the LAN or the host into a tunnel: route, wg_encrypt, staging, l2out.
+#include "command.h"
 #include "rig.h"
 #include "stages/header.h"
 
@@ -175,6 +176,11 @@ static void staged_packets_go_with_their_peer_and_with_time(void)
 	rig_skip(96);
 	rig_passes(2);
 	CU_ASSERT_EQUAL(rig_drops(ST_DROP_wg_staged_timeout), 1);
+	send_lan(to_far(100));
+	CU_ASSERT_EQUAL(command_peer(rig.peer, LCORE_CMD_STAGED_DROP, rig.peer, NULL), 0);
+	rig_passes(2);
+	CU_ASSERT_EQUAL(rig_drops(ST_DROP_wg_staged_timeout), 2);
+	CU_ASSERT_EQUAL(rig.peer->staged, 0);
 	send_lan(to_far(100));
 	rig_gone();
 	CU_ASSERT_EQUAL(rig_drops(ST_DROP_wg_peer_removed), 1);
