@@ -23,10 +23,8 @@ static int env_send(const struct st_addr *local, const struct st_addr *remote,
 	uint16_t remote_port_be, const void *data, size_t len, void *arg)
 {
 	const struct conn_iface *ci = arg;
-	int fd = ci->wg->sockets[wg_family_of(remote)].fd;
 
-	return fd < 0 ? -EAFNOSUPPORT
-		      : wg_socket_send(fd, local, remote, remote_port_be, 0, data, len);
+	return wg_iface_send_to(ci->wg, local, remote, remote_port_be, 0, data, len);
 }
 
 static uint16_t env_port(void *arg)

@@ -230,9 +230,7 @@ static void to_peer(struct turn_kernel *k, const struct st_addr *peer, uint16_t 
 		return;
 	}
 	// The kernel would loop it on lo, where nobody listens.
-	if (turn_config_relay_index(t->core.config, peer) >= 0 &&
-		ntohs(port_be) >= t->core.config->port_min &&
-		ntohs(port_be) <= t->core.config->port_max) {
+	if (turn_is_own_relay(peer, port_be, t)) {
 		if (len <= ST_PACKET_MAX)
 			dp_packet_out(t->dp, &io, data, (uint16_t)len);
 		return;

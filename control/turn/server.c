@@ -205,6 +205,21 @@ void turn_addrs_changed(struct turn *t, const struct st_addr *addrs, unsigned in
 	turn_portmap_apply(t);
 }
 
+bool turn_is_own_relay(const struct st_addr *addr, uint16_t port_be, void *turn)
+{
+	const struct turn *t = turn;
+	const struct turn_config *c = t->applied ? t->core.config : NULL;
+	uint16_t port = g_ntohs(port_be);
+	int index = c && port >= c->port_min && port <= c->port_max
+			    ? turn_config_relay_index(c, addr)
+			    : -1;
+
+	// An address that is only called ours by the NAT in front is reached by that.
+	return index >= 0 &&
+	       !memcmp(&((const struct turn_config_relay *)c->relays->pdata[index])->addr, addr,
+		       sizeof(*addr));
+}
+
 // ---- from the data plane ---------------------------------------------------------------------------
 
 void turn_dp_connected(struct turn *t, bool new_instance)

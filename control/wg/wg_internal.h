@@ -99,6 +99,9 @@ struct wg {
 	uint64_t under_load_until;
 	uint64_t asleep_ms; // suspended since boot, as of the last look
 	struct wg_counters counters;
+	// NULL: this box relays nothing.
+	bool (*is_own_relay)(const struct st_addr *addr, uint16_t port_be, void *arg);
+	void *own_relay_arg;
 	struct wg_bucket down; // PACKET_OUT
 	GArray *addrs;         // of struct st_addr, of this box
 	guint refresh;         // idle source that asks for all paths again
@@ -166,6 +169,9 @@ void wg_iface_portmap(struct wg_iface *i); // after addresses or the port change
 struct peer *wg_iface_peer(struct wg_iface *i, const uint8_t public_key[NOISE_KEY_LEN]);
 void wg_iface_env(struct wg_iface *i, struct endpoint_env *ret);
 void wg_iface_refresh_endpoints(struct wg_iface *i);
+// A datagram from the port of the interface; local all zero = the kernel's choice. 0 or -errno.
+int wg_iface_send_to(struct wg_iface *i, const struct st_addr *local, const struct st_addr *remote,
+	uint16_t remote_port_be, uint8_t tos, const void *data, size_t len);
 // To where the peer is, from the address it talks to; handshake messages and what else we send.
 void wg_iface_send(struct wg_iface *i, struct peer *p, uint8_t tos, const void *data, size_t len);
 

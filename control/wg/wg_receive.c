@@ -53,11 +53,10 @@ static void send_cookie(struct wg_iface *i, const struct wg_datagram *d, const u
 	size_t src_len, uint64_t now)
 {
 	struct message_cookie reply;
-	int fd = i->sockets[wg_family_of(&d->remote)].fd;
 
 	// Bytes 4 to 7 are the sender's index in both kinds of message.
 	cookie_create_reply(&i->checker, &reply, d->data, d->len, d->data + 4, src, src_len, now);
-	if (wg_socket_send(fd, &d->local, &d->remote, d->remote_port_be, HANDSHAKE_DSCP, &reply,
+	if (wg_iface_send_to(i, &d->local, &d->remote, d->remote_port_be, HANDSHAKE_DSCP, &reply,
 		    sizeof(reply)))
 		i->wg->counters.send_failed++;
 	else
@@ -164,6 +163,13 @@ static bool device_is_ours(int ifindex)
 	return if_indextoname((unsigned int)ifindex, name) && ids_find(name);
 }
 
+// Of a TCP or TLS client of our relay, whose relayed address is a socket of this box: the kernel says it came in by
+// the device that has the address.
+static bool is_own_relay(const struct wg *wg, const struct wg_datagram *d)
+{
+	return wg->is_own_relay && wg->is_own_relay(&d->remote, d->remote_port_be, wg->own_relay_arg);
+}
+
 // Data on the socket. From a port of ours an lcore has taken it, or had a reason not to, unless the port map
 // is just being installed. From another device no lcore has seen it.
 static void receive_data(struct wg_iface *i, const struct wg_datagram *d)
@@ -177,7 +183,7 @@ static void receive_data(struct wg_iface *i, const struct wg_datagram *d)
 		.remote_port_be = d->remote_port_be,
 	};
 
-	bool ours = device_is_ours(d->ifindex);
+	bool ours = device_is_ours(d->ifindex) && !is_own_relay(wg, d);
 
 	if (ours && dp_connected(wg->dp) && wg_early_take(i->early, &io, d->data, d->len))
 		return;
@@ -267,11 +273,40 @@ void wg_job_done(struct handshake_job *job, void *arg)
 		peer_response_consumed(p, job);
 }
 
+// From a relayed address of this box to a port of ours: what the kernel would not take from itself. Data among
+// it has been an lcore's already.
+static void receive_own(struct wg *wg, const struct st_packet_io *io, const void *data, uint16_t len)
+{
+	struct wg_datagram d = {
+		.remote = io->local,
+		.remote_port_be = io->local_port_be,
+		.local = io->remote,
+		.len = len,
+		.data = data,
+	};
+
+	for (guint n = 0; n < wg->ifaces->len; n++) {
+		struct wg_iface *i = wg->ifaces->pdata[n];
+
+		if (!i->port || htons(i->port) != io->remote_port_be)
+			continue;
+		if (len >= 4 && get_le32(data) == MESSAGE_DATA)
+			wg->counters.data_dropped++;
+		else
+			wg_receive(&d, i);
+		return;
+	}
+}
+
 void wg_packet_in(struct wg *wg, const struct st_packet_io *io, const void *data, uint16_t len)
 {
 	struct peer *p = io->peer_id < ST_MAX_PEERS ? wg->peers[io->peer_id] : NULL;
 	int fd;
 
+	if (io->peer_id == ST_NO_PEER) {
+		receive_own(wg, io, data, len);
+		return;
+	}
 	if (!p || (p->conn && conn_send(p->conn, data, len)))
 		return;
 	fd = p->iface->sockets[wg_family_of(&io->remote)].fd;

@@ -16,24 +16,33 @@ RELAY_SECRET=north-wind-and-sun
 RELAY_ADDR=192.0.2.1
 RELAY_ADDR6=2001:db8::1
 
+# The variables are jq's.
+# shellcheck disable=SC2016
+RELAY_TURN='{
+	realm: $realm, secrets: [$secret], users: [{name: $user, password: $pass}],
+	relay_addresses: [$v4, $v6],
+	relay_ports: {min: 50000, max: 59999},
+	allow_peers: ["192.0.2.0/24", "2001:db8::/64"],
+	rfc5766_channel_numbers: true
+}'
+
 # FILTER is a jq expression on the configuration, as with gateway_config.
 relay_config() # [FILTER]
 {
-	jq -n --arg secret "$RELAY_SECRET" --arg user "$RELAY_USER" --arg pass "$RELAY_PASS" \
-		--arg realm "$RELAY_REALM" '{
+	jq -n '{
 		group: "root",
 		dataplane: {lcores: "0,1", main_cpu: 0, hugepages: "no", memory_mb: 256, packets: 16384,
 			idle: "adaptive"},
 		ports: [{name: "wan", driver: "af_packet", interface: "rwan",
-			addresses: ["192.0.2.1/24", "2001:db8::1/64"]}],
-		turn: {
-			realm: $realm, secrets: [$secret], users: [{name: $user, password: $pass}],
-			relay_addresses: ["192.0.2.1", "2001:db8::1"],
-			relay_ports: {min: 50000, max: 59999},
-			allow_peers: ["192.0.2.0/24", "2001:db8::/64"],
-			rfc5766_channel_numbers: true
-		}
-	}' | jq "${1:-.}" >"$LAB_DIR/gwr.json" && chmod 600 "$LAB_DIR/gwr.json"
+			addresses: ["192.0.2.1/24", "2001:db8::1/64"]}]
+	}' | jq "$(relay_section)" | jq "${1:-.}" >"$LAB_DIR/gwr.json" && chmod 600 "$LAB_DIR/gwr.json"
+}
+
+# A jq filter that gives the configuration of another lab's gateway the relay.
+relay_section()
+{
+	printf '.turn = %s' "$(jq -n --arg secret "$RELAY_SECRET" --arg user "$RELAY_USER" --arg pass "$RELAY_PASS" \
+		--arg realm "$RELAY_REALM" --arg v4 "$RELAY_ADDR" --arg v6 "$RELAY_ADDR6" "$RELAY_TURN")"
 }
 
 relay_boxes()
