@@ -269,6 +269,7 @@ static void on_routes_changed(void *arg)
 	struct daemon *d = arg;
 
 	wg_routes_changed(d->wg);
+	conns_routes_changed(d->conns);
 }
 
 static void on_addrs_changed(const struct st_addr *addrs, unsigned int n, void *arg)

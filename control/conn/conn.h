@@ -29,6 +29,7 @@ void conns_free(struct conns *cs);
 // After wg_apply with the same configuration. 0 or -errno with *ret_error (g_free).
 int conns_apply(struct conns *cs, const struct config *c, char **ret_error);
 void conns_addrs_changed(struct conns *cs);
+void conns_routes_changed(struct conns *cs);
 // By the peer's name or public key. NULL: no such peer (*ret_known false), or none that uses ICE.
 struct conn *conns_find(const struct conns *cs, const char *peer, bool *ret_known);
 void conns_dp_connected(struct conns *cs);

@@ -533,8 +533,19 @@ void conns_addrs_changed(struct conns *cs)
 	for (guint n = 0; n < cs->ifaces->len; n++) {
 		struct conn_iface *ci = cs->ifaces->pdata[n];
 
-		ice_addresses_changed(ci->ice);
+		if (ice_addresses_changed(ci->ice) && ci->signal)
+			signal_client_network_changed(ci->signal, true);
 		each_conn(ci, network_changed, NULL);
+	}
+}
+
+void conns_routes_changed(struct conns *cs)
+{
+	for (guint n = 0; n < cs->ifaces->len; n++) {
+		struct conn_iface *ci = cs->ifaces->pdata[n];
+
+		if (ci->signal && !ci->signal_up)
+			signal_client_network_changed(ci->signal, false);
 	}
 }
 

@@ -119,7 +119,7 @@ static bool same_hosts(const GArray *a, const GArray *b)
 	       (!a->len || !memcmp(a->data, b->data, a->len * sizeof(struct st_addr)));
 }
 
-void ice_addresses_changed(struct ice *ice)
+bool ice_addresses_changed(struct ice *ice)
 {
 	GArray *before = g_array_copy(ice->hosts);
 	bool same;
@@ -128,10 +128,11 @@ void ice_addresses_changed(struct ice *ice)
 	same = same_hosts(before, ice->hosts);
 	g_array_unref(before);
 	if (same)
-		return;
+		return false;
 	stun_client_forget(ice->stun);
 	stun_client_ask(ice->stun);
 	ice_agents_hosts_changed(ice);
+	return true;
 }
 
 void ice_dp_connected(struct ice *ice)

@@ -70,8 +70,8 @@ struct ice *ice_new(const struct ice_env *env, const char *program);
 void ice_free(struct ice *ice);
 // Attempts under way gather again when it matters to them. Settings were checked.
 void ice_apply(struct ice *ice, const struct ice_settings *s);
-// Addresses or links changed, or the port did.
-void ice_addresses_changed(struct ice *ice);
+// Addresses or links changed, or the port did. True: what we offer is different now.
+bool ice_addresses_changed(struct ice *ice);
 // The data plane is there, or there again: TURN sockets are parked in it.
 void ice_dp_connected(struct ice *ice);
 // A datagram from the shared port that is no WireGuard message (HEAD test: ice_is_wireguard). True: it was
