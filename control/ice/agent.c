@@ -4,6 +4,7 @@
 // ends. Main loop thread. After ice_agent_free the record stays until strait-ice has closed the agent, as
 // its last messages still have to go out.
 #include "ice_internal.h"
+#include "relay_wait.h"
 #include "turn_client.h"
 
 #include <cjson/cJSON.h>
@@ -57,6 +58,7 @@ struct ice_agent {
 	GArray *relays;    // of struct agent_relay
 	uint32_t rtt_us;   // of the last answered check, and to whom
 	struct st_addr rtt_remote;
+	struct relay_wait *relay_wait; // NULL where the peer controls
 };
 
 static void random_letters(char *out, size_t len)
@@ -294,6 +296,8 @@ static void begin(struct ice_agent *a)
 	a->begun = true;
 	a->begun_ms = a->last_candidate_ms = ice_now();
 	ice->counters.agents_started++;
+	if (a->controlling && !a->relay_only)
+		a->relay_wait = relay_wait_new(ice->link, a->number, a->port_be);
 	if (!tell_new(a)) {
 		end(a, "strait-ice does not take it");
 		return;
@@ -440,6 +444,7 @@ static void agent_destroy(struct ice_agent *a)
 		g_source_remove(a->timer);
 	for (guint n = 0; n < a->relays->len; n++)
 		turn_client_free(g_array_index(a->relays, struct agent_relay, n).turn);
+	relay_wait_free(a->relay_wait);
 	g_hash_table_remove(a->ice->agents, GUINT_TO_POINTER(a->number));
 	g_array_unref(a->relays);
 	g_array_unref(a->tokens);
@@ -756,6 +761,9 @@ static void selected(struct ice_agent *a, const struct ice_msg_selected *m)
 	if (!a->nominated)
 		a->ice->counters.agents_nominated++;
 	a->nominated = true;
+	// A direct pair has won: what waits must not bring a relay after it.
+	relay_wait_free(a->relay_wait);
+	a->relay_wait = NULL;
 	a->ops->nominated(&path, a->arg);
 }
 
@@ -816,7 +824,7 @@ void ice_agent_message(struct ice *ice, const struct ice_msg *msg, size_t len)
 
 // ---- from peers ----------------------------------------------------------------------------------------
 
-static void forward(struct ice_agent *a, const struct wg_datagram *d)
+static void forward(struct ice_agent *a, const struct wg_datagram *d, struct relay_wait *wait)
 {
 	uint8_t copy[WG_SOCKET_PAYLOAD];
 	size_t len;
@@ -825,6 +833,8 @@ static void forward(struct ice_agent *a, const struct wg_datagram *d)
 		return;
 	memcpy(copy, d->data, d->len);
 	len = stun_cut(copy, d->len);
+	if (relay_wait_take(wait, &d->local, &d->remote, d->remote_port_be, copy, len))
+		return;
 	ice_link_datagram(a->ice->link, a->number, &d->local, a->port_be, &d->remote,
 		d->remote_port_be, copy, len);
 }
@@ -835,7 +845,26 @@ void ice_agent_stun(struct ice_owner *o, const struct wg_datagram *d, const stru
 	struct ice_agent *a = (struct ice_agent *)o;
 
 	if (!turn && !a->relay_only)
-		forward(a, d);
+		forward(a, d, NULL);
+}
+
+static bool is_direct(const struct ice_agent *a, const struct st_addr *addr, uint16_t port_be)
+{
+	for (guint n = 0; n < a->remotes->len; n++) {
+		const struct ice_candidate *c = &g_array_index(a->remotes, struct ice_candidate, n);
+
+		if (ice_same(&c->addr, c->port_be, addr, port_be))
+			return c->type != ICE_RELAY;
+	}
+	return false;
+}
+
+bool ice_agent_hold(struct ice *ice, uint32_t agent, const struct st_addr *base,
+	const struct st_addr *token, uint16_t port_be, const uint8_t *data, size_t len)
+{
+	struct ice_agent *a = g_hash_table_lookup(ice->agents, GUINT_TO_POINTER(agent));
+
+	return a && relay_wait_take(a->relay_wait, base, token, port_be, data, len);
 }
 
 void ice_agent_answer(struct ice *ice, uint32_t agent, const struct wg_datagram *d, uint32_t rtt_us)
@@ -846,5 +875,5 @@ void ice_agent_answer(struct ice *ice, uint32_t agent, const struct wg_datagram 
 		return;
 	a->rtt_us = MAX(rtt_us, 1U);
 	a->rtt_remote = d->remote;
-	forward(a, d);
+	forward(a, d, is_direct(a, &d->remote, d->remote_port_be) ? NULL : a->relay_wait);
 }

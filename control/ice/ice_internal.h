@@ -188,6 +188,9 @@ void ice_agent_stun(struct ice_owner *o, const struct wg_datagram *d, const stru
 	struct turn_client *turn);
 // An answer to a check of this agent.
 void ice_agent_answer(struct ice *ice, uint32_t agent, const struct wg_datagram *d, uint32_t rtt_us);
+// An answer to a check that came by the allocation at that server. True: libnice gets it later, see relay_wait.h.
+bool ice_agent_hold(struct ice *ice, uint32_t agent, const struct st_addr *base,
+	const struct st_addr *token, uint16_t port_be, const uint8_t *data, size_t len);
 // The allocation of that relay, taken from the attempt with these credentials; NULL: there is none.
 struct turn_client *ice_agent_relay(
 	struct ice *ice, const struct ice_credentials *ours, const struct ice_relay *relay);

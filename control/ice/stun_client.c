@@ -120,9 +120,14 @@ static void ask_server(struct stun_client *s, const struct ice_known_server *ser
 		if (!has_host(s->ice, addr_is_v4(a)))
 			continue;
 		q = find(s, a, htons(server->url.port));
-		if (!q || q->tries || (q->answered_ms && now < q->answered_ms + FRESH_MS))
+		// One that is asked since long is asked quickly again: an attempt waits for the answer, and what was
+		// in the way, mostly our own start, may be gone.
+		if (!q || (q->tries && q->due_ms <= now + RTO_MS) ||
+			(!q->tries && q->answered_ms && now < q->answered_ms + FRESH_MS))
 			continue;
-		randombytes_buf(q->tid, sizeof(q->tid));
+		if (!q->tries)
+			randombytes_buf(q->tid, sizeof(q->tid));
+		q->tries = 0;
 		ask(s, q, now);
 		if (!s->timer)
 			s->timer = g_timeout_add(RTO_MS / 2, on_timer, s);
