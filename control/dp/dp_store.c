@@ -31,6 +31,7 @@ static const struct {
 	KIND(RELAY, st_relay_key, st_relay),
 	KIND(PERMISSION, st_permission_key, st_permission),
 	KIND(CHANNEL, st_channel_key, st_channel),
+	KIND(TURN_DENY_PORTS, st_turn_deny_ports_key, st_turn_deny_ports),
 };
 
 // FNV-1a: the keys come from our own config and kernel, not from remotes.

@@ -12,7 +12,7 @@
 #include <stdint.h>
 
 // The swept kinds in the order in which a sync installs them: nothing comes before what it refers to.
-#define DP_STORE_KINDS 14
+#define DP_STORE_KINDS 15
 
 struct dp_waiter {
 	void (*done)(int status, void *arg);

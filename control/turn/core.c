@@ -168,6 +168,7 @@ void turn_core_apply(struct turn_core *c, const struct turn_config *config)
 	c->auth.nonce_life_s = TURN_NONCE_LIFE_S;
 	if (!old || !same_ports(old, config))
 		renew_ports(c);
+	turn_install_denied_ports(c, old);
 	if (old && !same_rates(old, config))
 		renew_rates(c);
 	if (old)

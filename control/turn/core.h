@@ -199,6 +199,8 @@ void turn_install_channel(struct turn_core *c, struct turn_allocation *a,
 	const struct turn_channel *ch, dp_done done, void *arg);
 void turn_install_user(struct turn_core *c, uint32_t user_id);
 void turn_remove_user(struct turn_core *c, uint32_t user_id);
+// Of the configuration; old is the one before, or NULL.
+void turn_install_denied_ports(struct turn_core *c, const struct turn_config *old);
 // The relay with all that hangs on it.
 void turn_remove_relay(struct turn_core *c, struct turn_allocation *a, enum turn_family family);
 void turn_remove_permission(struct turn_core *c, struct turn_allocation *a,

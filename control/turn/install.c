@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //
-// TURN_USER, RELAY, PERMISSION and CHANNEL of the contract; see core.h. Main loop thread. A SET of the same
-// object is its refresh. What ends by its own expiry is only forgotten here.
+// TURN_USER, RELAY, PERMISSION, CHANNEL and TURN_DENY_PORTS of the contract; see core.h. Main loop thread. A
+// SET of the same object is its refresh. What ends by its own expiry is only forgotten here.
 #include "../addr.h"
 #include "core.h"
 
@@ -122,6 +122,41 @@ void turn_remove_user(struct turn_core *c, uint32_t user_id)
 	struct st_turn_user_key key = {user_id};
 
 	dp_del(c->dp, ST_TURN_USER, &key, sizeof(key));
+}
+
+static bool has_range(const struct turn_config *c, const struct turn_config_ports *p)
+{
+	for (guint i = 0; c && i < c->deny_ports->len; i++) {
+		if (!memcmp(&g_array_index(c->deny_ports, struct turn_config_ports, i), p, sizeof(*p)))
+			return true;
+	}
+	return false;
+}
+
+static struct st_turn_deny_ports denied(const struct turn_config_ports *p)
+{
+	return (struct st_turn_deny_ports){
+		.key = {.port_lo_be = htons(p->lo), .port_hi_be = htons(p->hi)}};
+}
+
+void turn_install_denied_ports(struct turn_core *c, const struct turn_config *old)
+{
+	const GArray *now = c->config->deny_ports;
+
+	for (guint i = 0; old && i < old->deny_ports->len; i++) {
+		const struct turn_config_ports *p =
+			&g_array_index(old->deny_ports, struct turn_config_ports, i);
+		struct st_turn_deny_ports body = denied(p);
+
+		if (!has_range(c->config, p))
+			dp_del(c->dp, ST_TURN_DENY_PORTS, &body.key, sizeof(body.key));
+	}
+	for (guint i = 0; i < now->len; i++) {
+		struct st_turn_deny_ports body =
+			denied(&g_array_index(now, struct turn_config_ports, i));
+
+		dp_set(c->dp, ST_TURN_DENY_PORTS, &body, sizeof(body), NULL, 0, NULL, NULL);
+	}
 }
 
 static void take_off(struct turn_core *c, uint16_t kind, const void *key, uint16_t len, bool expired)

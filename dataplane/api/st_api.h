@@ -98,6 +98,7 @@ enum st_kind {
 	ST_RELAY = 16,
 	ST_PERMISSION = 17,
 	ST_CHANNEL = 18,
+	ST_TURN_DENY_PORTS = 19,
 	// read-only: DUMP
 	ST_STAT_PEER = 64,
 	ST_STAT_KEYPAIR = 65,
@@ -429,6 +430,18 @@ struct st_channel {
 	uint16_t pad;
 };
 
+// ---- TURN_DENY_PORTS: ports of peers that nobody may reach through the relay ------------------------
+
+// Both ends are in it. Send indications to such a port, and datagrams from it that would become Data
+// indications, are dropped; that no channel leads there is straitd's decision.
+struct st_turn_deny_ports_key {
+	uint16_t port_lo_be, port_hi_be;
+};
+
+struct st_turn_deny_ports {
+	struct st_turn_deny_ports_key key;
+};
+
 // ---- SOCKET: a descriptor parked over a restart of straitd -----------------------------------------
 
 struct st_socket_key {
@@ -754,7 +767,8 @@ struct st_packet_io {
 	X(turn_policed, "over the byte rate of the allocation or its user")                        \
 	X(turn_hairpin, "would pass the relay of this box a second time")                          \
 	X(stun_limited, "STUN over the rate of its source, or more than straitd is given")         \
-	X(not_synced, "held until straitd has installed everything after a start of strait-dp")
+	X(not_synced, "held until straitd has installed everything after a start of strait-dp")    \
+	X(turn_denied_port, "port of a peer that the relay must not serve")
 
 enum st_drop {
 #define X(name, text) ST_DROP_##name,

@@ -64,5 +64,7 @@ const struct object_kind object_kinds[] = {
 		turn_permission_set, turn_permission_del),
 	KIND(ST_CHANNEL, "channel", st_channel, st_channel_key, TURN_CHANNELS_MAX, 0,
 		turn_channel_set, turn_channel_del),
+	KIND(ST_TURN_DENY_PORTS, "turn_deny_ports", st_turn_deny_ports, st_turn_deny_ports_key,
+		TURN_DENY_PORTS_MAX, 0, turn_deny_ports_set, turn_deny_ports_del),
 	{.kind = 0},
 };

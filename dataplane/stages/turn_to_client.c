@@ -125,10 +125,19 @@ static void to_socket(struct lcore *lc, struct rte_mbuf *m)
 		stage_push(lc, ST_STAGE_punt, m);
 }
 
-static void refuse(struct lcore *lc, struct rte_mbuf *m, struct turn_relay *relay)
+static void refuse(struct lcore *lc, struct rte_mbuf *m, struct turn_relay *relay, enum st_drop why)
 {
 	relay->counts[lc->id].dropped[ST_TURN_TO_CLIENT]++;
-	stage_drop(lc, m, ST_DROP_turn_no_permission);
+	stage_drop(lc, m, why);
+}
+
+static void relay_indication(
+	struct lcore *lc, struct rte_mbuf *m, const struct turn_key *key, struct turn_relay *relay)
+{
+	if (unlikely(turn_port_denied((uint16_t)(key->w[4] >> 16))))
+		refuse(lc, m, relay, ST_DROP_turn_denied_port);
+	else
+		as_indication(lc, m, key, relay);
 }
 
 static void without_permission(struct lcore *lc, struct rte_mbuf *m, const struct turn_key *key)
@@ -143,7 +152,7 @@ static void without_permission(struct lcore *lc, struct rte_mbuf *m, const struc
 	else if (relay->flags & ST_RELAY_F_CONTROL)
 		to_socket(lc, m);
 	else
-		refuse(lc, m, relay);
+		refuse(lc, m, relay, ST_DROP_turn_no_permission);
 }
 
 static void without_channel(struct lcore *lc, struct rte_mbuf *m, const struct turn_key *key,
@@ -154,9 +163,9 @@ static void without_channel(struct lcore *lc, struct rte_mbuf *m, const struct t
 	else if (perm->relay->flags & ST_RELAY_F_CONTROL)
 		to_socket(lc, m);
 	else if (turn_live(&perm->expiry, lc->now))
-		as_indication(lc, m, key, perm->relay);
+		relay_indication(lc, m, key, perm->relay);
 	else
-		refuse(lc, m, perm->relay);
+		refuse(lc, m, perm->relay, ST_DROP_turn_no_permission);
 }
 
 static void look_for_permissions(struct lcore *lc, struct batch *b)
@@ -176,11 +185,11 @@ static void relay_channel(
 	struct lcore *lc, struct rte_mbuf *m, const struct turn_key *key, struct turn_channel *c)
 {
 	if (unlikely(!turn_live(&c->permitted, lc->now)))
-		refuse(lc, m, c->relay);
+		refuse(lc, m, c->relay, ST_DROP_turn_no_permission);
 	else if (likely(turn_live(&c->expiry, lc->now)))
 		as_channel_data(lc, m, key, c);
 	else
-		as_indication(lc, m, key, c->relay);
+		relay_indication(lc, m, key, c->relay);
 }
 
 static void flush(struct lcore *lc, struct batch *b)

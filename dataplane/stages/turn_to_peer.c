@@ -179,6 +179,13 @@ static void find_relays(struct lcore *lc, struct sends *b)
 	b->n = n;
 }
 
+static void refuse_send(
+	struct lcore *lc, struct rte_mbuf *m, struct turn_relay *relay, enum st_drop why)
+{
+	relay->counts[lc->id].dropped[ST_TURN_TO_PEER]++;
+	stage_drop(lc, m, why);
+}
+
 static void flush_sends(struct lcore *lc, struct sends *b)
 {
 	void *perms[TURN_HASH_BULK];
@@ -190,12 +197,12 @@ static void flush_sends(struct lcore *lc, struct sends *b)
 	for (uint32_t i = 0; i < b->n; i++) {
 		struct turn_permission *perm = perms[i];
 
-		if (likely(perm != NULL && turn_live(&perm->expiry, lc->now))) {
+		if (unlikely(perm == NULL || !turn_live(&perm->expiry, lc->now)))
+			refuse_send(lc, b->m[i], b->found[i], ST_DROP_turn_no_permission);
+		else if (unlikely(turn_port_denied(b->msg[i].peer_port_be)))
+			refuse_send(lc, b->m[i], b->found[i], ST_DROP_turn_denied_port);
+		else
 			relay_send(lc, b->m[i], &b->msg[i], perm);
-		} else {
-			((struct turn_relay *)b->found[i])->counts[lc->id].dropped[ST_TURN_TO_PEER]++;
-			stage_drop(lc, b->m[i], ST_DROP_turn_no_permission);
-		}
 	}
 	b->n = 0;
 }

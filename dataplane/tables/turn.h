@@ -12,6 +12,7 @@
 #include "../api/st_api.h"
 #include "turn_hash.h"
 
+#include <rte_byteorder.h>
 #include <rte_common.h>
 
 #include <stdatomic.h>
@@ -22,6 +23,8 @@
 #define TURN_USERS_MAX    65536
 #define TURN_RELAYS_MAX   65536
 #define TURN_CHANNELS_MAX 65536 // unless --turn-channels says otherwise; of permissions as well
+
+#define TURN_DENY_PORTS_MAX 64
 
 // A token bucket as a moment that lies the further ahead the more was sent: bytes cost time, and what
 // would end later than `burst` from now is refused, unless nothing is owed. Lcores share it by compare
@@ -154,6 +157,18 @@ static inline void turn_permission_key(struct turn_key *k, const struct st_addr 
 	k->w[4] = port_be;
 }
 
+// ---- ports of peers ----
+#define TURN_DENIED_WORDS (65536 / 64)
+extern _Atomic uint64_t turn_denied_ports[TURN_DENIED_WORDS]; // a bit each; main: wo, lcore: ro
+
+static inline bool turn_port_denied(uint16_t port_be)
+{
+	uint16_t port = rte_be_to_cpu_16(port_be);
+
+	return atomic_load_explicit(&turn_denied_ports[port / 64], memory_order_relaxed) >> port % 64 &
+	       1;
+}
+
 static inline bool turn_live(const _Atomic uint64_t *expiry, uint64_t now)
 {
 	return atomic_load_explicit((_Atomic uint64_t *)(uintptr_t)expiry, memory_order_relaxed) >
@@ -172,6 +187,8 @@ int turn_permission_set(const void *body, const void *old);
 void turn_permission_del(const void *body);
 int turn_channel_set(const void *body, const void *old);
 void turn_channel_del(const void *body);
+int turn_deny_ports_set(const void *body, const void *old);
+void turn_deny_ports_del(const void *body);
 // lcores.nb must be known. For as many channels, and as many peer addresses.
 int turn_tables_init(uint32_t channels);
 void turn_tables_fini(void); // lcores have stopped and objects are gone

@@ -125,7 +125,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const uint16_t kinds[] = {ST_PEER, ST_WGIF, ST_ADDR, ST_ROUTE, ST_RULE, ST_NEIGH,
 		ST_PORTMAP, ST_ALLOWED_IP, ST_ENDPOINT, ST_KEY, ST_SOCKET, ST_CHANNEL,
-		ST_PERMISSION, ST_RELAY, ST_TURN_USER};
+		ST_PERMISSION, ST_RELAY, ST_TURN_USER, ST_TURN_DENY_PORTS};
 	static uint64_t now = 1;
 	uint8_t buf[ST_MSG_MAX + 64];
 	int fd = dial();

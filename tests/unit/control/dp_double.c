@@ -100,6 +100,8 @@ static uint16_t key_len(uint16_t kind)
 		return sizeof(struct st_permission_key);
 	case ST_CHANNEL:
 		return sizeof(struct st_channel_key);
+	case ST_TURN_DENY_PORTS:
+		return sizeof(struct st_turn_deny_ports_key);
 	default:
 		g_error("double: no such kind: %u", kind);
 	}

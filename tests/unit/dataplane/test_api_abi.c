@@ -102,6 +102,7 @@ SIZE(st_relay, 88);
 SIZE(st_permission, 36);
 SIZE(st_channel_key, 40);
 SIZE(st_channel, 44);
+SIZE(st_turn_deny_ports, 4);
 SIZE(st_stat_relay, 88);
 SIZE(st_stat_stall, 56);
 SIZE(st_stat_turn, 88);
@@ -130,6 +131,7 @@ static void numbers_stand_where_they_stood(void)
 	CU_ASSERT_EQUAL(ST_KEY, 11);
 	CU_ASSERT_EQUAL(ST_CAPTURE, 14);
 	CU_ASSERT_EQUAL(ST_CHANNEL, 18);
+	CU_ASSERT_EQUAL(ST_TURN_DENY_PORTS, 19);
 	CU_ASSERT_EQUAL(ST_STAT_POOL, 70);
 	CU_ASSERT_EQUAL(ST_EV_PORT_FAILED, 12);
 	CU_ASSERT_EQUAL(ST_DROP_rx_short, 0);
@@ -137,6 +139,7 @@ static void numbers_stand_where_they_stood(void)
 	CU_ASSERT_EQUAL(ST_DROP_turn_malformed, 42);
 	CU_ASSERT_EQUAL(ST_DROP_stun_limited, 49);
 	CU_ASSERT_EQUAL(ST_DROP_not_synced, 50);
+	CU_ASSERT_EQUAL(ST_DROP_turn_denied_port, 51);
 	CU_ASSERT_EQUAL(ST_STAGE_COUNT, 13);
 }
 

@@ -162,6 +162,67 @@ static void objects_are_checked(void)
 	finish();
 }
 
+static int deny_ports(uint16_t lo, uint16_t hi)
+{
+	struct st_turn_deny_ports d = {.key = {.port_lo_be = htons(lo), .port_hi_be = htons(hi)}};
+
+	return object_set(ST_TURN_DENY_PORTS, &d, sizeof(d), NULL, 0, 0);
+}
+
+static int allow_ports(uint16_t lo, uint16_t hi)
+{
+	struct st_turn_deny_ports_key k = {htons(lo), htons(hi)};
+
+	return object_del(ST_TURN_DENY_PORTS, &k, sizeof(k));
+}
+
+static uint32_t send_to(const char *peer, uint16_t port)
+{
+	return stun_add(msg, stun_add_peer(msg, stun_begin(msg, STUN_SEND), peer, port),
+		STUN_ATTR_DATA, data, 10);
+}
+
+// Both ways; the first and the last of a range, and a port that two ranges have.
+static void denied_ports_of_peers_are_not_served(void)
+{
+	static const struct {
+		uint16_t port;
+		bool denied;
+	} table[] = {{24, false}, {25, true}, {26, false}, {5999, false}, {6000, true},
+		{6063, true}, {6064, true}, {6300, true}, {6301, false}, {65535, true}};
+	const struct turn_relay *relay;
+	struct st_relay_key rk = relay_key(SERVER4, RELAY_PT);
+
+	set_up(LIVE, NONE);
+	relay = turn_relay_find(&rk);
+	CU_ASSERT_EQUAL(deny_ports(10, 9), -EINVAL);
+	CU_ASSERT_EQUAL(deny_ports(25, 25), 0);
+	CU_ASSERT_EQUAL(deny_ports(6000, 6300), 0);
+	CU_ASSERT_EQUAL(deny_ports(6001, 6010), 0);
+	CU_ASSERT_EQUAL(deny_ports(65535, 65535), 0);
+	for (unsigned int i = 0; i < RTE_DIM(table); i++) {
+		turn_in(&from_client, &plain, msg, send_to(PEER4, table[i].port));
+		CU_ASSERT_EQUAL(turn_out(RIG_DEV_WAN, &g), !table[i].denied);
+		turn_in(&(const struct tuple){PEER4, table[i].port, SERVER4, RELAY_PT}, &plain,
+			data, 10);
+		CU_ASSERT_EQUAL(turn_out(RIG_DEV_WAN, &g), !table[i].denied);
+		CU_ASSERT_EQUAL(rig_drops(ST_DROP_turn_denied_port), table[i].denied ? 2 : 0);
+		rig_reset();
+	}
+	CU_ASSERT_EQUAL(relay->counts[0].dropped[ST_TURN_TO_PEER], 6);
+	CU_ASSERT_EQUAL(relay->counts[0].dropped[ST_TURN_TO_CLIENT], 6);
+	CU_ASSERT_EQUAL(allow_ports(6000, 6300), 0);
+	CU_ASSERT(!turn_port_denied(htons(6000)) && turn_port_denied(htons(6001)));
+	CU_ASSERT(turn_port_denied(htons(6010)) && !turn_port_denied(htons(6011)));
+	object_clear(ST_TURN_DENY_PORTS);
+	CU_ASSERT(!turn_port_denied(htons(6001)) && !turn_port_denied(htons(65535)));
+	for (uint16_t i = 0; i < TURN_DENY_PORTS_MAX; i++)
+		CU_ASSERT_EQUAL(deny_ports(i, i), 0);
+	CU_ASSERT_EQUAL(deny_ports(100, 100), -ENOSPC);
+	object_clear(ST_TURN_DENY_PORTS);
+	finish();
+}
+
 static void another_number_takes_the_place_of_the_first(void)
 {
 	allocate();
@@ -464,12 +525,6 @@ static void what_is_no_turn_is_dropped_by_name(void)
 	finish();
 }
 
-static uint32_t send_to(const char *peer, uint16_t port)
-{
-	return stun_add(msg, stun_add_peer(msg, stun_begin(msg, STUN_SEND), peer, port),
-		STUN_ATTR_DATA, data, 10);
-}
-
 static void bad_send_indications_are_dropped_by_name(void)
 {
 	uint32_t n;
@@ -607,6 +662,7 @@ int main(void)
 		{"each way has its own expiry", each_way_has_its_own_expiry},
 		{"a refresh works in place", a_refresh_works_in_place},
 		{"objects are checked", objects_are_checked},
+		{"denied ports of peers are not served", denied_ports_of_peers_are_not_served},
 		{"another number takes the place of the first",
 			another_number_takes_the_place_of_the_first},
 		{"a relay takes its permissions and channels along",

@@ -977,6 +977,31 @@ static void a_reload_cuts_off_a_peer_that_is_denied_now(void)
 	end();
 }
 
+static void denied_ports_are_told_to_the_lcores(void)
+{
+	const char *head = "\"relay_addresses\": [\"192.0.2.1\"], \"secrets\": [\"s\"]";
+	char *some = g_strconcat(head, ", \"deny_peer_ports\": [25, \"6000-6010\"]", NULL);
+	struct st_turn_deny_ports d;
+	struct config *old;
+
+	begin_with(some);
+	CU_ASSERT_EQUAL(dp_double_count(dp, ST_TURN_DENY_PORTS), 2);
+	old = config;
+	config = parse_config(head);
+	turn_core_apply(&core, config->turn);
+	config_free(old);
+	CU_ASSERT_EQUAL(dp_double_count(dp, ST_TURN_DENY_PORTS), 0);
+	old = config;
+	config = parse_config(some);
+	turn_core_apply(&core, config->turn);
+	config_free(old);
+	CU_ASSERT_EQUAL(dp_double_count(dp, ST_TURN_DENY_PORTS), 2);
+	memcpy(&d, object(ST_TURN_DENY_PORTS, 1)->body, sizeof(d));
+	CU_ASSERT(d.key.port_lo_be == htons(6000) && d.key.port_hi_be == htons(6010));
+	g_free(some);
+	end();
+}
+
 static void external_addresses_are_what_clients_see(void)
 {
 	struct st_permission p;
@@ -1099,6 +1124,7 @@ int main(void)
 		TEST(a_channel_is_one_number_for_one_peer),
 		TEST(the_channel_numbers_of_rfc_5766_are_an_option),
 		TEST(a_reload_cuts_off_a_peer_that_is_denied_now),
+		TEST(denied_ports_are_told_to_the_lcores),
 		TEST(external_addresses_are_what_clients_see),
 		TEST(everything_is_refreshable_after_a_restart),
 		TEST(a_million_spoofed_first_packets_leave_nothing),
