@@ -221,6 +221,7 @@ static int lcore_main(void *arg)
 {
 	struct lcore *lc = arg;
 	uint64_t last = rte_rdtsc();
+	bool busy = false;
 
 	prctl(PR_SET_TIMERSLACK, 1UL);
 	lc->tid = rte_gettid();
@@ -232,13 +233,15 @@ static int lcore_main(void *arg)
 
 		lc->now = rte_rdtsc();
 		lc->total_cycles += lc->now - last;
+		if (busy)
+			lc->busy_cycles += lc->now - last;
 		last = lc->now;
 		n = stages_run(lc);
 		rte_rcu_qsbr_quiescent(lcores.qsbr, lc->id);
 		lc->loops++;
-		if (n > 0) {
+		busy = n > 0;
+		if (busy) {
 			lc->busy_loops++;
-			lc->busy_cycles += rte_rdtsc() - lc->now;
 			lc->idle_since = 0;
 		} else if (lc->again.n == 0) {
 			idle(lc);
