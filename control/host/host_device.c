@@ -157,6 +157,8 @@ int host_device_apply(struct rtnl *r, const struct host_device *d, char **ret_er
 	sysctl_set("ipv4", d->name, "rp_filter", HOST_RP_FILTER);
 	// A new address of the same subnet must not go, nor its routes, when the old one does.
 	sysctl_set("ipv4", d->name, "promote_secondaries", "1");
+	// A port that is opened anew takes its device down for a moment.
+	sysctl_set("ipv6", d->name, "keep_addr_on_down", "1");
 	if (!d->tap)
 		sysctl_set("ipv6", d->name, "addr_gen_mode", "1"); // no link-local: nobody is there
 	err = device_set(r, d, &is);
