@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <grp.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -28,6 +29,8 @@ struct client {
 	GString *in, *out;
 	size_t written; // of out
 	bool closing;   // after what is in out
+	bool follows;
+	uint64_t missed; // lines, since the last that it got
 };
 
 struct admin {
@@ -74,11 +77,12 @@ static void rearm_idle(struct client *c)
 {
 	if (c->idle_timer)
 		g_source_remove(c->idle_timer);
-	c->idle_timer = g_timeout_add_seconds(IDLE_S, on_idle, c);
+	c->idle_timer = c->follows ? 0 : g_timeout_add_seconds(IDLE_S, on_idle, c);
 }
 
-static char *run_verb(struct admin *a, const cJSON *request, cJSON *reply)
+static char *run_verb(struct client *c, const cJSON *request, cJSON *reply)
 {
+	struct admin *a = c->admin;
 	const cJSON *verb = cJSON_GetObjectItemCaseSensitive(request, "verb");
 
 	if (!cJSON_IsObject(request))
@@ -86,8 +90,11 @@ static char *run_verb(struct admin *a, const cJSON *request, cJSON *reply)
 	if (!cJSON_IsString(verb))
 		return g_strdup("\"verb\" is missing or not a string");
 	for (const struct admin_verb *v = a->verbs; v->name; v++)
-		if (!strcmp(v->name, verb->valuestring))
+		if (!strcmp(v->name, verb->valuestring)) {
+			c->follows = v->follows && cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(
+							   request, "follow"));
 			return v->run(request, reply, a->arg);
+		}
 	return g_strdup_printf("no such verb: %.40s", verb->valuestring);
 }
 
@@ -104,7 +111,7 @@ static void answer(struct client *c, const char *line, size_t len)
 	}
 	// cJSON keeps the order of insertion, and people read "ok" first.
 	cJSON_AddBoolToObject(reply, "ok", true);
-	error = request ? run_verb(c->admin, request, reply) : g_strdup("not a JSON document");
+	error = request ? run_verb(c, request, reply) : g_strdup("not a JSON document");
 	if (error) {
 		char *utf8 = g_utf8_make_valid(error, -1);
 
@@ -132,6 +139,13 @@ static int on_client_out(int fd, GIOCondition cond, void *arg)
 	return G_SOURCE_REMOVE;
 }
 
+static void append_missed(struct client *c)
+{
+	g_string_append_printf(
+		c->out, "{\"event\":\"missed\",\"count\":%" G_GUINT64_FORMAT "}\n", c->missed);
+	c->missed = 0;
+}
+
 // 1: all written, 0: later, -1: the client is gone.
 static int flush(struct client *c)
 {
@@ -152,7 +166,10 @@ static int flush(struct client *c)
 	}
 	g_string_truncate(c->out, 0);
 	c->written = 0;
-	return 1;
+	if (!c->missed)
+		return 1;
+	append_missed(c); // not only with the next line, which may be long in coming
+	return flush(c);
 }
 
 // Answers whole lines one by one, each only when the answer before it has been taken.
@@ -201,8 +218,44 @@ static int on_client_in(int fd, GIOCondition cond, void *arg)
 	}
 	g_string_append_len(c->in, buf, n);
 	rearm_idle(c);
-	client_serve(c);
+	client_serve(c); // may free it
 	return G_SOURCE_REMOVE;
+}
+
+// ---- those who follow ------------------------------------------------------------------------------
+
+bool admin_followed(const struct admin *a)
+{
+	for (guint n = 0; n < a->clients->len; n++) {
+		if (((const struct client *)a->clients->pdata[n])->follows)
+			return true;
+	}
+	return false;
+}
+
+// What cannot be written waits for the loop; a client that is gone is dropped by it as well, as admin_push may
+// be called from anywhere.
+void admin_push(struct admin *a, const struct cJSON *line)
+{
+	char *text = cJSON_PrintUnformatted(line);
+
+	for (guint n = 0; text && n < a->clients->len; n++) {
+		struct client *c = a->clients->pdata[n];
+
+		if (!c->follows)
+			continue;
+		if (c->out->len - c->written > ADMIN_FOLLOW_MAX) {
+			c->missed++;
+			continue;
+		}
+		if (c->missed)
+			append_missed(c);
+		g_string_append(c->out, text);
+		g_string_append_c(c->out, '\n');
+		if (!c->out_source)
+			c->out_source = g_unix_fd_add(c->fd, G_IO_OUT, on_client_out, c);
+	}
+	cJSON_free(text);
 }
 
 static int on_accept(int fd, GIOCondition cond, void *arg)

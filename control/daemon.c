@@ -224,17 +224,6 @@ static const char *name_of(uint32_t if_id)
 	return name ? name : "?";
 }
 
-// A port that was opened anew has taken its host device down for a moment: the kernel dropped what it
-// routed there.
-static void take_link(struct daemon *d, const struct st_ev_link *link)
-{
-	g_autofree char *error = NULL;
-
-	g_message("port: link %s name=%s", link->up ? "up" : "down", name_of(link->if_id));
-	if (link->up && host_apply(d->config, &error))
-		g_warning("%s", error);
-}
-
 static void on_event(uint16_t event, const void *body, uint16_t len, const void *blob,
 	uint16_t blob_len, void *arg)
 {
@@ -245,7 +234,8 @@ static void on_event(uint16_t event, const void *body, uint16_t len, const void 
 	switch (event) {
 	case ST_EV_LINK:
 		if (len == sizeof(*link))
-			take_link(d, link);
+			g_message("port: link %s name=%s", link->up ? "up" : "down",
+				name_of(link->if_id));
 		break;
 	case ST_EV_PORT_FAILED:
 		if (len == sizeof(*link))
@@ -279,7 +269,6 @@ static void on_routes_changed(void *arg)
 	struct daemon *d = arg;
 
 	wg_routes_changed(d->wg);
-	conns_routes_changed(d->conns);
 }
 
 static void on_addrs_changed(const struct st_addr *addrs, unsigned int n, void *arg)
@@ -366,6 +355,14 @@ static int make_parts(struct daemon *d, char **ret_error)
 	return 0;
 }
 
+static void on_conn_event(const struct cJSON *event, void *arg)
+{
+	struct daemon *d = arg;
+
+	if (d->admin && admin_followed(d->admin))
+		admin_push(d->admin, event);
+}
+
 static int open_admin(struct daemon *d, char **ret_error)
 {
 	char *path = g_build_filename(d->config->run_dir, ADMIN_SOCKET_NAME, NULL);
@@ -375,7 +372,10 @@ static int open_admin(struct daemon *d, char **ret_error)
 		*ret_error = g_strdup_printf(
 			"cannot open the admin socket %s: %s", path, strerror(errno));
 	g_free(path);
-	return d->admin ? 0 : -errno;
+	if (!d->admin)
+		return -errno;
+	events_listen(d->events, on_conn_event, d);
+	return 0;
 }
 
 int daemon_start(struct daemon *d, char **ret_error)
@@ -542,9 +542,9 @@ void daemon_conn_status(struct daemon *d, struct cJSON *into)
 	conns_status(d->conns, into);
 }
 
-void daemon_events(struct daemon *d, uint64_t since, struct cJSON *into)
+void daemon_events(struct daemon *d, uint64_t since, unsigned int max, struct cJSON *into)
 {
-	events_since(d->events, since, into);
+	events_since(d->events, since, max, into);
 }
 
 struct conn *daemon_conn(struct daemon *d, const char *peer, char **ret_error)

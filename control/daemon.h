@@ -36,7 +36,7 @@ void daemon_status(struct daemon *d, struct cJSON *into);
 void daemon_wg_status(struct daemon *d, struct cJSON *into);
 // The signal clients and ICE of the interfaces: array "connections".
 void daemon_conn_status(struct daemon *d, struct cJSON *into);
-void daemon_events(struct daemon *d, uint64_t since, struct cJSON *into);
+void daemon_events(struct daemon *d, uint64_t since, unsigned int max, struct cJSON *into);
 // By name or public key; NULL with *ret_error (g_free).
 struct conn *daemon_conn(struct daemon *d, const char *peer, char **ret_error);
 void daemon_ports_status(struct daemon *d, struct cJSON *into);

@@ -2,6 +2,7 @@
 //
 // What the admin socket answers. Main loop thread. Each verb fills the reply or returns an error text.
 #include "conn/conn.h"
+#include "conn/events.h"
 #include "daemon.h"
 #include "log.h"
 #include "turn/server.h"
@@ -69,9 +70,11 @@ static char *run_peer_reconnect(const struct cJSON *request, struct cJSON *reply
 static char *run_events(const struct cJSON *request, struct cJSON *reply, void *arg)
 {
 	const cJSON *since = cJSON_GetObjectItemCaseSensitive(request, "since");
+	bool all = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(request, "follow"));
 	double n = cJSON_IsNumber(since) ? since->valuedouble : 0;
 
-	daemon_events(arg, n > 0 && n < 9e15 ? (uint64_t)n : 0, reply);
+	daemon_events(
+		arg, n > 0 && n < 9e15 ? (uint64_t)n : 0, all ? EVENTS_MAX : EVENTS_REPLY, reply);
 	return NULL;
 }
 
@@ -167,21 +170,21 @@ static char *run_turn_drain(const struct cJSON *request, struct cJSON *reply, vo
 }
 
 const struct admin_verb daemon_verbs[] = {
-	{"status", run_status},
-	{"peers", run_peers},
-	{"interfaces", run_interfaces},
-	{"ports", run_ports},
-	{"peer-candidates", run_peer_candidates},
-	{"peer-reconnect", run_peer_reconnect},
-	{"events", run_events},
-	{"reload", run_reload},
-	{"overlay-show", run_overlay_show},
-	{"overlay-drop", run_overlay_drop},
-	{"log-level", run_log_level},
-	{"turn-stats", run_turn_stats},
-	{"turn-sessions", run_turn_sessions},
-	{"turn-session", run_turn_session},
-	{"turn-kick", run_turn_kick},
-	{"turn-drain", run_turn_drain},
-	{NULL, NULL},
+	{"status", run_status, false},
+	{"peers", run_peers, false},
+	{"interfaces", run_interfaces, false},
+	{"ports", run_ports, false},
+	{"peer-candidates", run_peer_candidates, false},
+	{"peer-reconnect", run_peer_reconnect, false},
+	{"events", run_events, true},
+	{"reload", run_reload, false},
+	{"overlay-show", run_overlay_show, false},
+	{"overlay-drop", run_overlay_drop, false},
+	{"log-level", run_log_level, false},
+	{"turn-stats", run_turn_stats, false},
+	{"turn-sessions", run_turn_sessions, false},
+	{"turn-session", run_turn_session, false},
+	{"turn-kick", run_turn_kick, false},
+	{"turn-drain", run_turn_drain, false},
+	{NULL, NULL, false},
 };

@@ -13,7 +13,9 @@ struct entry {
 
 struct events {
 	struct entry ring[EVENTS_MAX];
-	uint64_t next; // numbers begin with 1
+	uint64_t next;                                          // numbers begin with 1
+	void (*listener)(const struct cJSON *event, void *arg); // NULL = none
+	void *listener_arg;
 };
 
 struct events *events_new(void)
@@ -29,18 +31,6 @@ void events_free(struct events *e)
 	g_free(e);
 }
 
-void events_add(struct events *e, const char *iface, const char *peer, const char *event,
-	const char *detail)
-{
-	struct entry *n = &e->ring[e->next++ % EVENTS_MAX];
-
-	n->wall_us = g_get_real_time();
-	g_strlcpy(n->iface, iface, sizeof(n->iface));
-	g_strlcpy(n->peer, peer, sizeof(n->peer));
-	g_strlcpy(n->event, event, sizeof(n->event));
-	g_strlcpy(n->detail, detail ? detail : "", sizeof(n->detail));
-}
-
 static cJSON *entry_json(const struct entry *n, uint64_t number)
 {
 	cJSON *o = cJSON_CreateObject();
@@ -54,7 +44,31 @@ static cJSON *entry_json(const struct entry *n, uint64_t number)
 	return o;
 }
 
-void events_since(const struct events *e, uint64_t since, struct cJSON *into)
+void events_add(struct events *e, const char *iface, const char *peer, const char *event,
+	const char *detail)
+{
+	struct entry *n = &e->ring[e->next++ % EVENTS_MAX];
+	cJSON *o;
+
+	n->wall_us = g_get_real_time();
+	g_strlcpy(n->iface, iface, sizeof(n->iface));
+	g_strlcpy(n->peer, peer, sizeof(n->peer));
+	g_strlcpy(n->event, event, sizeof(n->event));
+	g_strlcpy(n->detail, detail ? detail : "", sizeof(n->detail));
+	if (!e->listener)
+		return;
+	o = entry_json(n, e->next - 1);
+	e->listener(o, e->listener_arg);
+	cJSON_Delete(o);
+}
+
+void events_listen(struct events *e, void (*fn)(const struct cJSON *event, void *arg), void *arg)
+{
+	e->listener = fn;
+	e->listener_arg = arg;
+}
+
+void events_since(const struct events *e, uint64_t since, unsigned int max, struct cJSON *into)
 {
 	uint64_t oldest = e->next > EVENTS_MAX ? e->next - EVENTS_MAX : 1;
 	uint64_t from = since ? since : oldest, missed = 0;
@@ -67,7 +81,7 @@ void events_since(const struct events *e, uint64_t since, struct cJSON *into)
 		missed = oldest - from;
 		from = oldest;
 	}
-	for (int n = 0; n < EVENTS_REPLY && from < e->next; n++, from++)
+	for (unsigned int n = 0; n < max && from < e->next; n++, from++)
 		cJSON_AddItemToArray(list, entry_json(&e->ring[from % EVENTS_MAX], from));
 	cJSON_AddNumberToObject(into, "next", (double)from);
 	cJSON_AddNumberToObject(into, "missed", (double)missed);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //
-// One question to straitd's admin socket, one answer, and the connection is closed.
+// One question to straitd's admin socket, one answer, and the connection is closed; or lines until it ends.
 #include "adminclient.h"
 
 #include "../admin.h"
@@ -17,8 +17,9 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define ANSWER_S  10                  // a reload touches the kernel
-#define REPLY_MAX (256 * 1024 * 1024) // 65536 peers with long lists of allowed IPs fit well
+#define ANSWER_S        10                  // a reload touches the kernel
+#define FOLLOW_LINE_MAX (1024 * 1024)       // the reply with all events that straitd still knows
+#define REPLY_MAX       (256 * 1024 * 1024) // 65536 peers with long lists of allowed IPs fit well
 
 struct cJSON *adminclient_request(const char *verb)
 {
@@ -136,6 +137,82 @@ int adminclient_ask(const char *run_dir, struct cJSON *request, struct cJSON **r
 	cJSON_DeleteItemFromObjectCaseSensitive(reply, "ok");
 	*ret = reply;
 	return 0;
+}
+
+static int follow_line(char *line, void (*fn)(const struct cJSON *line, void *arg), void *arg)
+{
+	cJSON *o = cJSON_Parse(line);
+
+	if (!o || cJSON_IsFalse(cJSON_GetObjectItemCaseSensitive(o, "ok"))) {
+		cJSON_Delete(o);
+		return -EBADMSG;
+	}
+	fn(o, arg);
+	cJSON_Delete(o);
+	return 0;
+}
+
+// Takes whole lines off the front of buf; what is left of a line moves to the front.
+static int follow_lines(
+	char *buf, size_t *len, void (*fn)(const struct cJSON *line, void *arg), void *arg)
+{
+	char *at = buf, *nl;
+	int err = 0;
+
+	while (!err && (nl = memchr(at, '\n', *len - (size_t)(at - buf)))) {
+		*nl = 0;
+		err = follow_line(at, fn, arg);
+		at = nl + 1;
+	}
+	*len -= (size_t)(at - buf);
+	memmove(buf, at, *len);
+	return err;
+}
+
+// Quiet for long is no error here.
+static int follow(int fd, void (*fn)(const struct cJSON *line, void *arg), void *arg)
+{
+	char *buf = malloc(FOLLOW_LINE_MAX);
+	int err = buf ? 0 : -ENOMEM;
+	size_t len = 0;
+
+	while (!err && !ctl_stopped()) {
+		ssize_t n = recv(fd, buf + len, FOLLOW_LINE_MAX - len, 0);
+
+		if (n < 0 && (errno == EINTR || errno == EAGAIN))
+			continue;
+		if (n <= 0) {
+			err = n < 0 ? -errno : -ECONNRESET;
+			break;
+		}
+		len += (size_t)n;
+		err = follow_lines(buf, &len, fn, arg);
+		if (!err && len == FOLLOW_LINE_MAX)
+			err = -EBADMSG;
+	}
+	free(buf);
+	return ctl_stopped() ? 0 : err;
+}
+
+int adminclient_follow(const char *run_dir, struct cJSON *request,
+	void (*fn)(const struct cJSON *line, void *arg), void *arg)
+{
+	int fd = open_socket(run_dir), err = fd < 0 ? fd : 0;
+	char *line;
+
+	cJSON_AddBoolToObject(request, "follow", true);
+	line = cJSON_PrintUnformatted(request);
+	cJSON_Delete(request);
+	if (!err)
+		err = line ? send_all(fd, line, strlen(line)) : -ENOMEM;
+	if (!err)
+		err = send_all(fd, "\n", 1);
+	if (!err)
+		err = follow(fd, fn, arg);
+	free(line);
+	if (fd >= 0)
+		close(fd);
+	return err;
 }
 
 const char *adminclient_explain(int err, const char *run_dir)

@@ -13,10 +13,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
-#include <unistd.h>
-
-#define POLL_US 200000
 
 static double number(const cJSON *o, const char *key)
 {
@@ -144,31 +140,28 @@ int peer_run(const struct ctl *c, int argc, char **argv)
 	return CTL_OK;
 }
 
+// The reply has what happened so far; each line behind it is one event.
+static void print_events(const cJSON *line, void *arg)
+{
+	const cJSON *list = cJSON_GetObjectItemCaseSensitive(line, "events"), *e;
+
+	if (!cJSON_IsArray(list)) {
+		print_line(line);
+		return;
+	}
+	if (number(line, "missed") > 0)
+		printf("{\"event\":\"missed\",\"count\":%.0f}\n", number(line, "missed"));
+	cJSON_ArrayForEach (e, list)
+		print_line(e);
+}
+
 // Lines as they come, until Ctrl-C or straitd ends.
 int events_run(const struct ctl *c, int argc, char **argv)
 {
-	uint64_t since = 0;
-	int status = CTL_OK;
+	int e;
 
 	ctl_catch_signals();
 	setvbuf(stdout, NULL, _IOLBF, 0);
-	while (!ctl_stopped()) {
-		cJSON *request = adminclient_request("events"), *reply;
-		const cJSON *e;
-
-		cJSON_AddNumberToObject(request, "since", (double)since);
-		reply = ask(c, request, &status);
-		if (!reply)
-			return status;
-		if (number(reply, "missed") > 0)
-			printf("{\"event\":\"missed\",\"count\":%.0f}\n", number(reply, "missed"));
-		cJSON_ArrayForEach (e, cJSON_GetObjectItemCaseSensitive(reply, "events"))
-			print_line(e);
-		since = (uint64_t)number(reply, "next");
-		e = cJSON_GetObjectItemCaseSensitive(reply, "events");
-		if (!cJSON_GetArraySize(e))
-			usleep(POLL_US);
-		cJSON_Delete(reply);
-	}
-	return CTL_OK;
+	e = adminclient_follow(c->run_dir, adminclient_request("events"), print_events, NULL);
+	return e ? ctl_error(CTL_AWAY, "%s", adminclient_explain(e, c->run_dir)) : CTL_OK;
 }

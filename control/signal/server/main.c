@@ -243,7 +243,8 @@ static int complain(char *error)
 
 static struct admin *admin_start(const char *run_dir, struct report_source *source)
 {
-	static const struct admin_verb verbs[] = {{"status", verb_status}, {NULL, NULL}};
+	static const struct admin_verb verbs[] = {
+		{"status", verb_status, false}, {NULL, NULL, false}};
 	char *path = g_build_filename(run_dir, ADMIN_SOCKET_NAME, NULL);
 	struct admin *a;
 

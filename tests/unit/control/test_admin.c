@@ -43,8 +43,8 @@ static char *run_big(const struct cJSON *request, struct cJSON *reply, void *arg
 	return NULL;
 }
 
-static const struct admin_verb verbs[] = {
-	{"echo", run_echo}, {"fail", run_fail}, {"big", run_big}, {NULL, NULL}};
+static const struct admin_verb verbs[] = {{"echo", run_echo, true}, {"fail", run_fail, false},
+	{"big", run_big, false}, {NULL, NULL, false}};
 
 static void begin(void)
 {
@@ -325,6 +325,84 @@ static void a_client_that_does_not_read_costs_one_reply(void)
 	end();
 }
 
+static void push(unsigned int number)
+{
+	cJSON *o = cJSON_CreateObject();
+
+	cJSON_AddNumberToObject(o, "number", number);
+	admin_push(admin, o);
+	cJSON_Delete(o);
+}
+
+static void who_follows_gets_each_line_and_the_others_none(void)
+{
+	bool closed;
+	int one, two;
+	cJSON *r;
+	char *line;
+
+	begin();
+	one = client();
+	two = client();
+	CU_ASSERT_FALSE(admin_followed(admin));
+	push(0); // to nobody
+	r = ask(one, "{\"verb\":\"echo\",\"follow\":true}\n");
+	cJSON_Delete(r);
+	r = ask(two, "{\"verb\":\"echo\"}\n");
+	cJSON_Delete(r);
+	CU_ASSERT_TRUE(admin_followed(admin));
+	push(1);
+	push(2);
+	line = hear(one, &closed);
+	CU_ASSERT_STRING_EQUAL(line, "{\"number\":1}");
+	g_free(line);
+	line = hear(one, &closed);
+	CU_ASSERT_STRING_EQUAL(line, "{\"number\":2}");
+	g_free(line);
+	CU_ASSERT_EQUAL(recv(two, &closed, 1, 0), -1);
+	close(one);
+	r = ask(two, "{\"verb\":\"echo\"}\n"); // so that the loop sees the end of the other
+	cJSON_Delete(r);
+	push(3);
+	CU_ASSERT_FALSE(admin_followed(admin));
+	close(two);
+	end();
+}
+
+static void one_who_follows_too_slowly_is_told_how_much_it_missed(void)
+{
+	unsigned int got = 0, missed = 0, sent = 200000;
+	bool closed;
+	cJSON *r;
+	int fd;
+
+	begin();
+	fd = client();
+	r = ask(fd, "{\"verb\":\"echo\",\"follow\":true}\n");
+	cJSON_Delete(r);
+	for (unsigned int n = 1; n <= sent; n++)
+		push(n);
+	while (got + missed < sent) {
+		char *line = hear(fd, &closed);
+		const cJSON *count, *number;
+
+		CU_ASSERT_PTR_NOT_NULL_FATAL(line);
+		r = cJSON_Parse(line);
+		count = cJSON_GetObjectItemCaseSensitive(r, "count");
+		number = cJSON_GetObjectItemCaseSensitive(r, "number");
+		got += number != NULL;
+		if (number) // none twice, none out of place
+			CU_ASSERT_EQUAL((unsigned int)number->valuedouble, got + missed);
+		missed += count ? (unsigned int)count->valuedouble : 0;
+		cJSON_Delete(r);
+		g_free(line);
+	}
+	CU_ASSERT_TRUE(got > 0 && missed > 0);
+	CU_ASSERT_EQUAL(got + missed, sent);
+	close(fd);
+	end();
+}
+
 static void the_thirty_third_client_is_told_so(void)
 {
 	int fds[33];
@@ -410,6 +488,10 @@ int main(void)
 			requests_in_pieces_and_several_at_once_are_answered_in_order},
 		{"a_client_that_does_not_read_costs_one_reply",
 			a_client_that_does_not_read_costs_one_reply},
+		{"who_follows_gets_each_line_and_the_others_none",
+			who_follows_gets_each_line_and_the_others_none},
+		{"one_who_follows_too_slowly_is_told_how_much_it_missed",
+			one_who_follows_too_slowly_is_told_how_much_it_missed},
 		{"the_thirty_third_client_is_told_so", the_thirty_third_client_is_told_so},
 		{"the_socket_is_for_owner_and_group_only", the_socket_is_for_owner_and_group_only},
 		{"a_socket_left_by_a_killed_daemon_is_replaced",
