@@ -50,6 +50,8 @@ grpc_channel *channel_new(const struct signal_client *c)
 		// Retries and their pace are ours, with a connection of this channel's own.
 		{GRPC_ARG_INTEGER, GRPC_ARG_ENABLE_RETRIES, {.integer = 0}},
 		{GRPC_ARG_INTEGER, GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, {.integer = 1}},
+		// What is in our environment is no configuration.
+		{GRPC_ARG_INTEGER, GRPC_ARG_ENABLE_HTTP_PROXY, {.integer = 0}},
 		{GRPC_ARG_STRING, GRPC_ARG_PRIMARY_USER_AGENT_STRING,
 			{.string = "strait/" STRAIT_VERSION}},
 	};

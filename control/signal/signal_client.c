@@ -6,6 +6,7 @@
 
 #include "body.h"
 #include "client_internal.h"
+#include "grpc_log.h"
 #include "keyring.h"
 
 #include <sodium.h>
@@ -325,6 +326,7 @@ struct signal_client *signal_client_new(const struct signal_settings *settings,
 		client_destroy(c);
 		return NULL;
 	}
+	grpc_log_begin();
 	grpc_init();
 	c->ops = *ops;
 	c->arg = arg;
@@ -362,21 +364,6 @@ void signal_client_free(struct signal_client *c)
 	g_main_context_unref(c->context);
 	client_destroy(c);
 	grpc_shutdown();
-}
-
-static void on_network(void *data)
-{
-	stream_network_changed(data, false);
-}
-
-static void on_network_check(void *data)
-{
-	stream_network_changed(data, true);
-}
-
-void signal_client_network_changed(struct signal_client *c, bool check)
-{
-	mailbox_post(c->to_worker, check ? on_network_check : on_network, c);
 }
 
 int signal_client_peer_add(struct signal_client *c, const uint8_t peer[SIGNAL_KEY_LEN])

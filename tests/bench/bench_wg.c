@@ -285,10 +285,9 @@ int main(int argc, char **argv)
 {
 	static const struct option options[] = {{"json", required_argument, NULL, 'j'},
 		{"rounds", required_argument, NULL, 'r'}, {"backend", required_argument, NULL, 'b'},
-		{"no-idle", no_argument, NULL, 'n'}, {0}};
+		{0}};
 	const char *json = NULL, *name = NULL;
 	unsigned int rounds = 9;
-	bool idle = true;
 	struct measure_json j;
 	int c;
 
@@ -299,8 +298,6 @@ int main(int argc, char **argv)
 			rounds = (unsigned int)atoi(optarg);
 		else if (c == 'b')
 			name = optarg;
-		else if (c == 'n')
-			idle = false;
 		else
 			return 2;
 	}
@@ -322,7 +319,6 @@ int main(int argc, char **argv)
 		for (unsigned int w = 0; w < WAYS; w++)
 			report_way(&j, w, s);
 	lcores.lc[LCORE]->aead = backend;
-	if (idle)
-		measure_idle(&j);
+	measure_idle(&j);
 	return measure_json_close(&j) == 0 ? 0 : 1;
 }

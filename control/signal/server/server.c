@@ -3,6 +3,7 @@
 // Listeners, the thread that takes events from gRPC, and the stop. HTTP/2 settings are NetBird's: a PING
 // every 5 s to be answered within 2 s, idle connections closed after 15 s, no client PING more often than
 // every 5 s.
+#include "../grpc_log.h"
 #include "server_internal.h"
 
 #include <sodium.h>
@@ -261,6 +262,7 @@ struct server *server_new(const struct server_settings *set, char **ret_error)
 {
 	struct server *s = g_new0(struct server, 1);
 
+	grpc_log_begin();
 	grpc_init();
 	s->max_streams = set->max_streams;
 	s->max_streams_per_connection = set->max_streams_per_connection;
