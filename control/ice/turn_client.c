@@ -356,13 +356,7 @@ static void inner(struct turn_client *t, const struct st_addr *peer, uint16_t po
 		ice->env.wireguard(t->p.peer_id, &d, ice->env.arg);
 }
 
-// Success of a Binding: a check of ours has worked.
-static bool is_answer(const uint8_t *data, size_t len)
-{
-	return len >= STUN_HEADER_LEN && data[0] == 1 && data[1] == 1;
-}
-
-static void to_agent(struct turn_client *t, const uint8_t *data, size_t len, bool answer)
+static void to_agent(struct turn_client *t, const uint8_t *data, size_t len)
 {
 	uint8_t copy[WG_SOCKET_PAYLOAD];
 	size_t cut;
@@ -372,9 +366,6 @@ static void to_agent(struct turn_client *t, const uint8_t *data, size_t len, boo
 	memcpy(copy, data, len);
 	cut = stun_cut(copy, len);
 	t->p.ice->counters.stun_cut += cut != len;
-	if (answer && ice_agent_hold(t->p.ice, t->p.agent, &t->p.base, &t->p.token, t->p.port_be,
-			      copy, cut))
-		return;
 	ice_link_datagram(t->p.ice->link, t->p.agent, &t->p.base, t->p.local_port_be, &t->p.token,
 		t->p.port_be, copy, cut);
 }
@@ -390,7 +381,7 @@ static void channel_data(struct turn_client *t, const uint8_t *data, size_t len)
 		return;
 	inner(t, &b->peer, b->port_be, data + 4, inner_len, &forward);
 	if (forward)
-		to_agent(t, data, len, is_answer(data + 4, inner_len));
+		to_agent(t, data, len);
 }
 
 static void indication(struct turn_client *t, const struct stun_msg *m)
@@ -405,7 +396,7 @@ static void indication(struct turn_client *t, const struct stun_msg *m)
 		return;
 	inner(t, &peer, port_be, v, len, &forward);
 	if (forward)
-		to_agent(t, m->data, m->len, is_answer(v, len));
+		to_agent(t, m->data, m->len);
 }
 
 static void on_received(const uint8_t *data, size_t len, void *arg)
@@ -437,7 +428,7 @@ static void on_received(const uint8_t *data, size_t len, void *arg)
 		watch_success(t, &m, p);
 	else
 		take_challenge(t, &m);
-	to_agent(t, data, len, false);
+	to_agent(t, data, len);
 }
 
 static void on_closed(const char *why, void *arg)
@@ -613,12 +604,13 @@ void turn_client_park(struct turn_client *t)
 
 static void unpark(struct turn_client *t)
 {
+	struct dp *dp = t->p.ice->env.dp;
 	struct st_portmap body;
 
-	if (t->parked)
-		dp_socket_unpark(t->p.ice->env.dp, t->socket_id);
+	if (dp && t->parked)
+		dp_socket_unpark(dp, t->socket_id);
 	if (t->mapped_port && portmap(t, &body))
-		dp_del(t->p.ice->env.dp, ST_PORTMAP, &body.key, sizeof(body.key));
+		dp_del(dp, ST_PORTMAP, &body.key, sizeof(body.key));
 	t->parked = t->mapped_port = false;
 }
 
