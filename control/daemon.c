@@ -224,6 +224,17 @@ static const char *name_of(uint32_t if_id)
 	return name ? name : "?";
 }
 
+// A port that was opened anew has taken its host device down for a moment: the kernel dropped what it
+// routed there.
+static void take_link(struct daemon *d, const struct st_ev_link *link)
+{
+	g_autofree char *error = NULL;
+
+	g_message("port: link %s name=%s", link->up ? "up" : "down", name_of(link->if_id));
+	if (link->up && host_apply(d->config, &error))
+		g_warning("%s", error);
+}
+
 static void on_event(uint16_t event, const void *body, uint16_t len, const void *blob,
 	uint16_t blob_len, void *arg)
 {
@@ -234,8 +245,7 @@ static void on_event(uint16_t event, const void *body, uint16_t len, const void 
 	switch (event) {
 	case ST_EV_LINK:
 		if (len == sizeof(*link))
-			g_message("port: link %s name=%s", link->up ? "up" : "down",
-				name_of(link->if_id));
+			take_link(d, link);
 		break;
 	case ST_EV_PORT_FAILED:
 		if (len == sizeof(*link))
@@ -269,6 +279,7 @@ static void on_routes_changed(void *arg)
 	struct daemon *d = arg;
 
 	wg_routes_changed(d->wg);
+	conns_routes_changed(d->conns);
 }
 
 static void on_addrs_changed(const struct st_addr *addrs, unsigned int n, void *arg)

@@ -29,6 +29,7 @@ struct packet_trace;
 #define PACKET_F_TO_HOST     0x0400 // out_port is a host device
 #define PACKET_F_RELAYED     0x0800 // has been through turn_to_peer: from a relayed address of ours
 #define PACKET_F_VIA_TURN    0x1000 // WireGuard data that a TURN server relayed: via_* say from whom
+#define PACKET_F_PEER_PORT   0x2000 // came to a port that a peer has for itself
 
 struct packet {
 	uint16_t flags;

@@ -198,6 +198,7 @@ static NiceAgent *nice_new(struct agent *a, const struct ice_msg_new *msg)
 
 static void configure(struct agent *a, const struct ice_msg_new *msg)
 {
+	uint16_t port_be = shim_port(&a->shim);
 	NiceAddress addr;
 	char server[INET6_ADDRSTRLEN];
 
@@ -206,7 +207,7 @@ static void configure(struct agent *a, const struct ice_msg_new *msg)
 		nice_agent_add_local_address(a->nice, &addr);
 	}
 	a->stream = nice_agent_add_stream(a->nice, 1);
-	nice_agent_set_port_range(a->nice, a->stream, 1, ntohs(msg->port_be), ntohs(msg->port_be));
+	nice_agent_set_port_range(a->nice, a->stream, 1, ntohs(port_be), ntohs(port_be));
 	nice_agent_set_local_credentials(a->nice, a->stream, msg->ufrag, msg->pwd);
 	for (uint32_t n = 0; n < msg->nb_relays; n++) {
 		const struct ice_msg_relay *r = &msg->relays[n];

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //
 // strait-ice: libnice agents for straitd, which starts it and owns every socket. It has no key, no
-// capability and no network socket; when libnice aborts, agents that were still connecting are lost and
+// capability and no socket that leads anywhere; when libnice aborts, agents that were still connecting are lost and
 // straitd starts it anew. Main thread: the self-test, then it waits for the shards.
 #include "agent.h"
 #include "sandbox.h"
@@ -11,9 +11,12 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+#define FAIL_TEST_ENV "STRAIT_ICE_FAIL_SELF_TEST" // of the tests
 
 #define BATCH 64 // messages taken before agents get their turn
 
@@ -137,16 +140,20 @@ static bool started_by_straitd(void)
 int main(int argc, char **argv)
 {
 	static struct shard shards[ICE_SHARDS];
-	int status, r;
+	int prepared, status, r;
+	GSource *reader;
 
-	if (argc > 1 || !started_by_straitd())
+	if (argc < 1 || !started_by_straitd())
 		return usage();
+	prepared = shim_prepare(argv + 1);
 	r = sandbox_begin();
 	if (r) {
 		fprintf(stderr, "strait-ice: cannot give up rights error=\"%s\"\n", strerror(-r));
 		return 1;
 	}
-	status = self_test();
+	status = prepared ? prepared : self_test();
+	if (getenv(FAIL_TEST_ENV) && !shim_has_sockets)
+		status = -ENOTSUP;
 	r = sandbox_close();
 	if (r) {
 		fprintf(stderr, "strait-ice: no seccomp filter error=\"%s\"\n", strerror(-r));
@@ -156,6 +163,9 @@ int main(int argc, char **argv)
 		if (shard_begin(&shards[n], n, status))
 			return 1;
 	}
+	reader = shim_source_new();
+	if (reader)
+		g_source_attach(reader, shards[0].context);
 	for (unsigned int n = 1; n < ICE_SHARDS; n++)
 		g_thread_unref(g_thread_new("shard", shard_run, &shards[n]));
 	shard_run(&shards[0]);

@@ -4,6 +4,8 @@
 // reach, so whoever gets into this process shall find nothing here.
 #include "sandbox.h"
 
+#include "socket_shim.h"
+
 #include <cap-ng.h>
 #include <errno.h>
 #include <seccomp.h>
@@ -12,11 +14,15 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 
-static const int refused[] = {
+// Where libnice has sockets of its own they lead to our TUN alone.
+static const int refused_sockets[] = {
 	SCMP_SYS(socket),
-	SCMP_SYS(socketpair),
 	SCMP_SYS(connect),
 	SCMP_SYS(bind),
+};
+
+static const int refused[] = {
+	SCMP_SYS(socketpair),
 	SCMP_SYS(listen),
 	SCMP_SYS(accept),
 	SCMP_SYS(accept4),
@@ -90,13 +96,25 @@ int sandbox_begin(void)
 	return setrlimit(RLIMIT_CORE, &none) ? -errno : 0;
 }
 
+static int refuse(scmp_filter_ctx filter, const int *calls, size_t n)
+{
+	int r = 0;
+
+	for (size_t k = 0; !r && k < n; k++)
+		r = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), calls[k], 0);
+	return r;
+}
+
 int sandbox_close(void)
 {
 	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
 	int r = filter ? 0 : -ENOMEM;
 
-	for (size_t n = 0; !r && n < sizeof(refused) / sizeof(refused[0]); n++)
-		r = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), refused[n], 0);
+	if (!r)
+		r = refuse(filter, refused, sizeof(refused) / sizeof(refused[0]));
+	if (!r && !shim_has_sockets)
+		r = refuse(filter, refused_sockets,
+			sizeof(refused_sockets) / sizeof(refused_sockets[0]));
 	if (!r)
 		r = seccomp_load(filter);
 	seccomp_release(filter);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //
-// A probe agent on an address that no machine has (RFC 5737): only through the shim can it be bound. Its
-// candidate must read just that, its request to a TURN server must come out at the shim, and the answer
+// A probe agent on an address that no machine has (RFC 5737): only through the shim can it be bound (or in the
+// namespace of strait-ice-tun, which gives it to itself). Its candidate must read just that, its request to a TURN server must come out at the shim, and the answer
 // that is put in must be read.
 #include "self_test.h"
 
@@ -13,7 +13,7 @@
 #include <errno.h>
 #include <string.h>
 
-#define LOCAL       "192.0.2.1"
+#define LOCAL       SELF_TEST_ADDRESS
 #define SERVER      "192.0.2.2"
 #define PORT        51820
 #define SERVER_PORT 3478
@@ -95,6 +95,7 @@ static bool run(struct probe *p, NiceAgent *nice, GMainContext *context)
 
 	g_source_set_callback(timer, on_timeout, &late, NULL);
 	g_source_attach(timer, context);
+	(void)shim_port(&p->shim);
 	nice_agent_set_port_range(nice, stream, 1, PORT, PORT);
 	nice_agent_set_relay_info(
 		nice, stream, 1, SERVER, SERVER_PORT, "user", "pass", NICE_RELAY_TYPE_TURN_UDP);
@@ -115,17 +116,24 @@ int self_test(void)
 {
 	struct probe p = {.shim = {.send = probe_send, .port_be = htons(PORT)}};
 	GMainContext *context = g_main_context_new();
+	GSource *reader = shim_source_new();
 	NiceAgent *nice = nice_agent_new_full(context, NICE_COMPATIBILITY_RFC5245,
 		NICE_AGENT_OPTION_REGULAR_NOMINATION | NICE_AGENT_OPTION_ICE_TRICKLE);
 	NiceAddress local;
 	bool ok;
 
+	if (reader)
+		g_source_attach(reader, context);
 	g_object_set(nice, "ice-tcp", FALSE, "upnp", FALSE, NULL);
 	nice_address_init(&local);
 	ok = nice_address_set_from_string(&local, LOCAL) &&
 	     nice_agent_add_local_address(nice, &local) && run(&p, nice, context);
 	shim_release(&p.shim);
 	g_object_unref(nice);
+	if (reader) {
+		g_source_destroy(reader);
+		g_source_unref(reader);
+	}
 	g_main_context_unref(context);
 	return ok ? 0 : -ENOTSUP;
 }

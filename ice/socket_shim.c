@@ -33,6 +33,23 @@ static struct shim_socket *shim_of(GSocket *socket)
 	return g_object_get_qdata(G_OBJECT(socket), shim_quark());
 }
 
+const bool shim_has_sockets = false;
+
+int shim_prepare(char **addresses)
+{
+	return *addresses ? -EINVAL : 0; // it has no use for any
+}
+
+uint16_t shim_port(struct shim_owner *o)
+{
+	return o->port_be;
+}
+
+GSource *shim_source_new(void)
+{
+	return NULL;
+}
+
 void shim_begin(struct shim_owner *o)
 {
 	current = o;
@@ -67,7 +84,7 @@ static void shim_free(gpointer p)
 	g_free(s);
 }
 
-struct shim_socket *shim_find(const struct shim_owner *o, const struct ice_msg_addr *local)
+struct shim_socket *shim_find(struct shim_owner *o, const struct ice_msg_addr *local)
 {
 	for (GSList *l = o->sockets; l; l = l->next) {
 		struct shim_socket *s = l->data;

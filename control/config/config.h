@@ -85,6 +85,7 @@ struct config_ice {
 	GPtrArray *interface_blacklist; // of text, NULL = the default one
 	bool disable_ipv6_discovery;
 	bool port_reachable; // anybody's datagram to listen_port gets here
+	bool port_per_peer;  // "port_mode"
 	bool relay_standby;  // beside a direct path a relayed one is kept, between strait gateways
 };
 

@@ -220,10 +220,20 @@ static int read_texts(const struct json_at *at, const char *key,
 
 // ---- the interface ---------------------------------------------------------------------------------------
 
+static int read_port_mode(const struct json_at *at, bool *ret_per_peer)
+{
+	static const char *const modes[] = {"single", "per-peer", NULL};
+	unsigned int mode = *ret_per_peer;
+	int ret = json_read_choice(at, "port_mode", modes, &mode);
+
+	*ret_per_peer = mode;
+	return ret;
+}
+
 static int read_ice(struct config_reader *r, const struct json_at *wg, struct config_wg *w)
 {
 	static const char *const keys[] = {"servers", "nat_external_ips", "interface_blacklist",
-		"disable_ipv6_discovery", "port_reachable", "relay_standby", NULL};
+		"disable_ipv6_discovery", "port_reachable", "relay_standby", "port_mode", NULL};
 	struct json_at at = json_member(wg, "ice");
 	struct config_ice *c = &w->ice;
 	int ret;
@@ -246,6 +256,8 @@ static int read_ice(struct config_reader *r, const struct json_at *wg, struct co
 		ret = json_read_bool(&at, "port_reachable", &c->port_reachable);
 	if (!ret)
 		ret = json_read_bool(&at, "relay_standby", &c->relay_standby);
+	if (!ret)
+		ret = read_port_mode(&at, &c->port_per_peer);
 	return ret;
 }
 

@@ -482,6 +482,7 @@ void conn_free(struct conn *c, bool keep_paths)
 	} else {
 		conn_fsm_stop(&c->fsm, wg_now());
 		conn_paths_uninstall(c);
+		ice_peer_gone(ci->ice, c->peer->id);
 	}
 	g_sequence_remove(c->timer);
 	conn_timers_rearm(ci);

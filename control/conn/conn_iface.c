@@ -24,7 +24,7 @@ static int env_send(const struct st_addr *local, const struct st_addr *remote,
 {
 	const struct conn_iface *ci = arg;
 
-	return wg_iface_send_to(ci->wg, local, remote, remote_port_be, 0, data, len);
+	return wg_iface_send_to(ci->wg, 0, local, remote, remote_port_be, 0, data, len);
 }
 
 static uint16_t env_port(void *arg)
@@ -97,6 +97,11 @@ static void ice_start(struct conn_iface *ci)
 	memcpy(env.name, ci->wg->name, sizeof(env.name));
 	ci->ice = ice_new(&env, NULL);
 	ci->port = ci->wg->port;
+}
+
+int conn_port_fd(const struct conn_iface *ci, uint16_t port_be, enum wg_family family)
+{
+	return ice_port_fd(ci->ice, port_be, family);
 }
 
 bool conn_receive(struct conn_iface *ci, const struct wg_datagram *d)
@@ -300,6 +305,7 @@ static void settings_take(struct conn_iface *ci, const struct config_ice *c)
 	ci->settings.nat_external_ips = texts(c->nat_external_ips);
 	ci->settings.interface_blacklist = texts(c->interface_blacklist);
 	ci->settings.disable_ipv6_discovery = c->disable_ipv6_discovery;
+	ci->settings.port_per_peer = c->port_per_peer;
 	ci->port_reachable = c->port_reachable;
 	ci->relay_standby = c->relay_standby;
 }
@@ -320,8 +326,8 @@ static char *settings_text(const struct config_ice *c)
 		g_string_append_printf(out, "nat %s\n", (char *)c->nat_external_ips->pdata[n]);
 	for (guint n = 0; c->interface_blacklist && n < c->interface_blacklist->len; n++)
 		g_string_append_printf(out, "not %s\n", (char *)c->interface_blacklist->pdata[n]);
-	g_string_append_printf(
-		out, "%d %d %d", c->disable_ipv6_discovery, c->port_reachable, c->relay_standby);
+	g_string_append_printf(out, "%d %d %d %d", c->disable_ipv6_discovery, c->port_reachable,
+		c->relay_standby, c->port_per_peer);
 	hash = g_compute_checksum_for_string(G_CHECKSUM_SHA256, out->str, (gssize)out->len);
 	sodium_memzero(out->str, out->len);
 	g_string_free(out, TRUE);

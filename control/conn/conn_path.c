@@ -309,6 +309,7 @@ bool conn_path_recover(struct conn *c)
 	uint64_t now = wg_now();
 	int first = CONN_KEEPS;
 
+	ice_peer_recover(c->iface->ice, c->peer->id);
 	for (int n = CONN_KEEPS - 1; n >= 0; n--) {
 		recover_slot(c, &old[n], (uint32_t)n);
 		if (old[n].keep)

@@ -4,6 +4,7 @@
 // ends. Main loop thread. After ice_agent_free the record stays until strait-ice has closed the agent, as
 // its last messages still have to go out.
 #include "ice_internal.h"
+#include "peer_port.h"
 #include "relay_wait.h"
 #include "turn_client.h"
 
@@ -51,12 +52,13 @@ struct ice_agent {
 	uint64_t asked_ms, begun_ms, last_candidate_ms;
 	guint timer;
 	uint16_t port_be;
-	GArray *remotes;   // of struct ice_candidate
-	GPtrArray *locals; // signalled, text
-	GArray *bases;     // of struct st_addr, told to libnice
-	GArray *tokens;    // of struct relay_token
-	GArray *relays;    // of struct agent_relay
-	uint32_t rtt_us;   // of the last answered check, and to whom
+	struct stun_client *stun; // of that port
+	GArray *remotes;          // of struct ice_candidate
+	GPtrArray *locals;        // signalled, text
+	GArray *bases;            // of struct st_addr, told to libnice
+	GArray *tokens;           // of struct relay_token
+	GArray *relays;           // of struct agent_relay
+	uint32_t rtt_us;          // of the last answered check, and to whom
 	struct st_addr rtt_remote;
 	struct relay_wait *relay_wait; // NULL where the peer controls
 };
@@ -151,7 +153,7 @@ static bool signalled(const struct ice_agent *a, const struct st_addr *addr, uin
 static void signal_reflexive(struct ice_agent *a)
 {
 	struct ice_reflexive known[MAX_REFLEXIVE];
-	unsigned int n = stun_client_get(a->ice->stun, known, MAX_REFLEXIVE);
+	unsigned int n = stun_client_get(a->stun, known, MAX_REFLEXIVE);
 
 	for (unsigned int k = 0; k < n && !a->ended && !a->freed; k++) {
 		struct ice_candidate c = {
@@ -275,12 +277,33 @@ static bool tell_new(struct ice_agent *a)
 	return ok && ice_link_tell(a->ice->link, a->number, &remote, sizeof(remote));
 }
 
+// The shared one, or the peer's.
+static bool take_port(struct ice_agent *a)
+{
+	struct ice *ice = a->ice;
+	const struct ice_port *own;
+
+	a->port_be = ice_shared_port(ice);
+	a->stun = ice->stun;
+	if (!a->port_be || !ice_port_is_per_peer(ice))
+		return true;
+	own = ice_port_get(ice->ports, a->peer_id);
+	if (!own)
+		return false;
+	a->port_be = ice_port_number(own);
+	a->stun = ice_port_stun(own);
+	return true;
+}
+
 static void begin(struct ice_agent *a)
 {
 	struct ice *ice = a->ice;
 
-	a->port_be = htons(ice->env.port(ice->env.arg));
 	ice_hosts_refresh(ice);
+	if (!take_port(a)) {
+		end(a, "no port of its own can be opened");
+		return;
+	}
 	g_array_set_size(a->bases, 0);
 	if (ice->hosts->len)
 		g_array_append_vals(a->bases, ice->hosts->data, ice->hosts->len);
@@ -307,7 +330,7 @@ static void begin(struct ice_agent *a)
 	a->timer = g_timeout_add(WATCH_MS, on_watch, a);
 	if (a->relay_only)
 		return;
-	stun_client_ask(ice->stun);
+	stun_client_ask(a->stun);
 	signal_hosts(a);
 	if (!a->ended && !a->freed)
 		signal_reflexive(a);
@@ -690,7 +713,7 @@ static void agent_datagram(struct ice_agent *a, const struct ice_msg_datagram *m
 	}
 	if (stun_class(&s) == STUN_REQUEST)
 		ice_transactions_add(a->ice, stun_tid(&s), a->number, &remote, m->remote.port_be);
-	(void)ice_send(a->ice, &local, &remote, m->remote.port_be, data, m->len);
+	(void)ice_send(a->ice, a->port_be, &local, &remote, m->remote.port_be, data, m->len);
 }
 
 static void local_candidate(struct ice_agent *a, const struct ice_msg_candidate *m)
@@ -758,6 +781,9 @@ static void selected(struct ice_agent *a, const struct ice_msg_selected *m)
 		a->ice->counters.agent_refused++;
 		return;
 	}
+	// libnice may know another number, where it has sockets of its own.
+	if (path.local_type == ICE_HOST)
+		path.local_candidate_port_be = a->port_be;
 	if (!a->nominated)
 		a->ice->counters.agents_nominated++;
 	a->nominated = true;

@@ -3,6 +3,7 @@
 // ICE of one interface as a whole: its parts, settings, status. Main loop thread.
 #include "ice_internal.h"
 #include "keep.h"
+#include "peer_port.h"
 
 #include <cjson/cJSON.h>
 
@@ -33,7 +34,8 @@ struct ice *ice_new(const struct ice_env *env, const char *program)
 	ice->transactions = ice_transactions_new();
 	ice->limiter = ice_limiter_new();
 	ice->wheel = ice_wheel_new(ice);
-	ice->stun = stun_client_new(ice);
+	ice->stun = stun_client_new(ice, 0);
+	ice->ports = ice_ports_new(ice);
 	ice->link = ice_link_new(ice);
 	return ice;
 }
@@ -45,6 +47,7 @@ void ice_free(struct ice *ice)
 	ice_keeps_detach(ice);
 	ice_link_free(ice->link);
 	ice_agents_destroy(ice);
+	ice_ports_free(ice->ports);
 	stun_client_free(ice->stun);
 	ice_servers_free(ice);
 	ice_wheel_free(ice->wheel);
@@ -107,10 +110,19 @@ void ice_apply(struct ice *ice, const struct ice_settings *s)
 	ice->external = g_strdupv(s->nat_external_ips);
 	ice->blacklist = g_strdupv(s->interface_blacklist);
 	ice->no_v6 = s->disable_ipv6_discovery;
+	ice->port_per_peer = s->port_per_peer;
 	ice_servers_apply(ice, s);
 	stun_client_forget(ice->stun);
+	ice_ports_stun_forget(ice->ports);
 	ice_hosts_refresh(ice);
-	stun_client_ask(ice->stun);
+	ice_ports_hosts_changed(ice->ports);
+	if (!ice_port_is_per_peer(ice))
+		stun_client_ask(ice->stun);
+}
+
+bool ice_port_is_per_peer(const struct ice *ice)
+{
+	return ice->port_per_peer || ice_link_needs_ports(ice->link);
 }
 
 static bool same_hosts(const GArray *a, const GArray *b)
@@ -130,7 +142,11 @@ bool ice_addresses_changed(struct ice *ice)
 	if (same)
 		return false;
 	stun_client_forget(ice->stun);
-	stun_client_ask(ice->stun);
+	ice_ports_stun_forget(ice->ports);
+	ice_ports_hosts_changed(ice->ports);
+	if (!ice_port_is_per_peer(ice))
+		stun_client_ask(ice->stun);
+	ice_link_hosts_changed(ice->link);
 	ice_agents_hosts_changed(ice);
 	return true;
 }
@@ -138,6 +154,7 @@ bool ice_addresses_changed(struct ice *ice)
 void ice_dp_connected(struct ice *ice)
 {
 	ice_keeps_park(ice);
+	ice_ports_park(ice->ports);
 }
 
 void ice_status(struct ice *ice, struct cJSON *into)
@@ -152,6 +169,10 @@ void ice_status(struct ice *ice, struct cJSON *into)
 					: "not started");
 	if (pid)
 		cJSON_AddNumberToObject(o, "pid", pid);
+	cJSON_AddStringToObject(o, "port_mode", ice_port_is_per_peer(ice) ? "per-peer" : "single");
+	if (ice_link_needs_ports(ice->link))
+		cJSON_AddStringToObject(o, "port_mode_why", ice_link_needs_ports(ice->link));
+	cJSON_AddNumberToObject(o, "peer_ports", ice_ports_count(ice->ports));
 	cJSON_AddNumberToObject(o, "attempts", g_hash_table_size(ice->agents));
 	cJSON_AddNumberToObject(o, "kept_pairs", g_hash_table_size(ice->keeps));
 	ice_servers_status(ice, o);

@@ -32,6 +32,7 @@ struct ice_settings {
 	char **nat_external_ips;    // "external[/internal address or interface]", NULL = none
 	char **interface_blacklist; // prefixes of interface names, NULL = ICE_DEFAULT_BLACKLIST
 	bool disable_ipv6_discovery;
+	bool port_per_peer; // each peer has a UDP port of its own, instead of all sharing the interface's
 };
 
 #define ICE_MAX_SERVERS 16
@@ -55,8 +56,10 @@ struct ice_env {
 	// Inside one of our tunnels: no candidate, and no STUN from there.
 	bool (*overlay_address)(const struct st_addr *a, void *arg);
 	bool (*overlay_device)(const char *name, void *arg);
-	// WireGuard's own messages that came through a TURN server (handshakes; data too, where no lcore
-	// took it). d->remote is the peer as the TURN server sees it, d->local our relayed address.
+	// What came through a TURN server and is no STUN: WireGuard's handshakes, and data that no lcore
+	// took. d->remote is the peer as the TURN server sees it, d->local our relayed address. And all that
+	// comes to a port of the peer's own (d->local_port_be), of which ice_receive gets what is not
+	// WireGuard's.
 	void (*wireguard)(uint32_t peer_id, const struct wg_datagram *d, void *arg);
 	// A parked socket of an earlier straitd, or -1. The caller owns it from then on.
 	int (*take_socket)(uint32_t socket_id, void *arg);
@@ -80,6 +83,11 @@ bool ice_receive(struct ice *ice, const struct wg_datagram *d);
 // len >= 32 and LE32 type 1..4: WireGuard, whatever stands where STUN has its cookie.
 bool ice_is_wireguard(const uint8_t *data, size_t len);
 void ice_status(struct ice *ice, struct cJSON *into); // object "ice": process, servers, counters
+// The socket of a peer's own port, -1: it is none.
+int ice_port_fd(const struct ice *ice, uint16_t port_be, enum wg_family family);
+// The port that the peer had before a restart, if it had one; before ice_keep_from_blob.
+void ice_peer_recover(struct ice *ice, uint32_t peer_id);
+void ice_peer_gone(struct ice *ice, uint32_t peer_id); // its port is closed
 
 // ---- attempts ------------------------------------------------------------------------------------------
 

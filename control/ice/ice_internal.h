@@ -99,6 +99,8 @@ struct ice {
 	GArray *mappings;   // of struct ice_mapping, once interfaces are known
 	char **external, **blacklist;
 	bool no_v6;
+	bool port_per_peer; // wanted
+	struct ice_ports *ports;
 	GArray *hosts;      // of struct st_addr: our candidates' bases
 	GHashTable *agents; // number -> struct ice_agent *
 	GHashTable *owners; // ufrag -> struct ice_owner *
@@ -161,8 +163,11 @@ struct ice_limiter *ice_limiter_new(void);
 void ice_limiter_free(struct ice_limiter *l);
 bool ice_owner_add(struct ice *ice, struct ice_owner *o); // false: the ufrag is taken
 void ice_owner_remove(struct ice *ice, struct ice_owner *o);
-int ice_send(struct ice *ice, const struct st_addr *local, const struct st_addr *remote,
-	uint16_t remote_port_be, const void *data, size_t len);
+// From the port with that number: a peer's own, else the shared one.
+int ice_send(struct ice *ice, uint16_t local_port_be, const struct st_addr *local,
+	const struct st_addr *remote, uint16_t remote_port_be, const void *data, size_t len);
+uint16_t ice_shared_port(const struct ice *ice);  // network order, 0 = not open
+bool ice_port_is_per_peer(const struct ice *ice); // now, by choice or because it must be
 // A STUN message of a peer, from the shared port or out of a relay (then turn is not NULL).
 void ice_mux_stun(struct ice *ice, const struct wg_datagram *d, struct turn_client *turn);
 
@@ -177,6 +182,9 @@ void ice_link_datagram(struct ice_link *l, uint32_t agent, const struct st_addr 
 	const uint8_t *data, size_t len);
 bool ice_link_up(const struct ice_link *l); // started and its self-test passed, or not yet known
 pid_t ice_link_pid(const struct ice_link *l);
+// Why each peer must have a port of its own; NULL: it need not.
+const char *ice_link_needs_ports(const struct ice_link *l);
+void ice_link_hosts_changed(struct ice_link *l);
 
 // agent.c
 void ice_agent_message(struct ice *ice, const struct ice_msg *msg, size_t len);
@@ -201,7 +209,7 @@ struct ice_reflexive {
 	uint16_t mapped_port_be;
 };
 
-struct stun_client *stun_client_new(struct ice *ice);
+struct stun_client *stun_client_new(struct ice *ice, uint16_t port_be); // 0: the shared port
 void stun_client_free(struct stun_client *s);
 // Asks what is not known freshly. Answers go to ice_agents_reflexive.
 void stun_client_ask(struct stun_client *s);

@@ -24,7 +24,7 @@
 struct check {
 	uint8_t tid[STUN_TID_LEN];
 	bool used, nomination;
-	uint16_t remote_port_be;
+	uint16_t local_port_be, remote_port_be;
 	struct st_addr local, remote;
 	struct turn_client *turn;
 	int64_t sent_us;
@@ -113,12 +113,32 @@ static uint64_t scaled(const struct ice_keep *k, uint64_t ms)
 
 // ---- checks --------------------------------------------------------------------------------------------
 
-static int keep_send_to(struct ice_keep *k, struct turn_client *turn, const struct st_addr *local,
-	const struct st_addr *remote, uint16_t port_be, const void *data, size_t len)
+// A way from us to somewhere.
+struct way {
+	struct turn_client *turn; // NULL: from the local address and port
+	struct st_addr local, remote;
+	uint16_t local_port_be, remote_port_be;
+};
+
+static int keep_send_to(struct ice_keep *k, const struct way *w, const void *data, size_t len)
 {
-	if (turn)
-		return turn_client_send(turn, remote, port_be, data, len);
-	return ice_send(k->ice, local, remote, port_be, data, len);
+	if (w->turn)
+		return turn_client_send(w->turn, &w->remote, w->remote_port_be, data, len);
+	return ice_send(
+		k->ice, w->local_port_be, &w->local, &w->remote, w->remote_port_be, data, len);
+}
+
+// Where a datagram came from.
+static struct way way_back(
+	const struct ice_keep *k, const struct wg_datagram *d, struct turn_client *turn)
+{
+	return (struct way){
+		.turn = turn,
+		.local = d->local,
+		.remote = d->remote,
+		.local_port_be = d->local_port_be ? d->local_port_be : ice_shared_port(k->ice),
+		.remote_port_be = d->remote_port_be,
+	};
 }
 
 static struct check *check_take(struct ice_keep *k)
@@ -134,8 +154,7 @@ static struct check *check_take(struct ice_keep *k)
 	return c;
 }
 
-static void check_send(struct ice_keep *k, struct turn_client *turn, const struct st_addr *local,
-	const struct st_addr *remote, uint16_t port_be, bool nomination)
+static void check_send(struct ice_keep *k, const struct way *w, bool nomination)
 {
 	struct check *c = check_take(k);
 	uint8_t buf[STUN_HEADER_LEN + 2 * ICE_CRED_MAX + 128];
@@ -143,10 +162,11 @@ static void check_send(struct ice_keep *k, struct turn_client *turn, const struc
 	struct stun_out o;
 	size_t len;
 
-	c->turn = turn;
-	c->local = *local;
-	c->remote = *remote;
-	c->remote_port_be = port_be;
+	c->turn = w->turn;
+	c->local = w->local;
+	c->remote = w->remote;
+	c->local_port_be = w->local_port_be;
+	c->remote_port_be = w->remote_port_be;
 	c->nomination = nomination;
 	g_snprintf(user, sizeof(user), "%s:%s", k->path.theirs.ufrag, k->path.ours.ufrag);
 	stun_begin(&o, buf, sizeof(buf), STUN_BINDING | STUN_REQUEST, c->tid);
@@ -156,13 +176,20 @@ static void check_send(struct ice_keep *k, struct turn_client *turn, const struc
 	stun_add_u32(&o, STUN_ATTR_PRIORITY, PRFLX_PRIORITY);
 	len = stun_end(&o, k->path.theirs.pwd, strlen(k->path.theirs.pwd), true);
 	k->ice->counters.checks_sent++;
-	(void)keep_send_to(k, turn, local, remote, port_be, buf, len);
+	(void)keep_send_to(k, w, buf, len);
 }
 
 static void check_path(struct ice_keep *k)
 {
-	check_send(k, k->path.relayed ? k->turn : NULL, &k->path.local, &k->path.remote,
-		k->path.remote_port_be, false);
+	struct way w = {
+		.turn = k->path.relayed ? k->turn : NULL,
+		.local = k->path.local,
+		.remote = k->path.remote,
+		.local_port_be = k->path.local_port_be,
+		.remote_port_be = k->path.remote_port_be,
+	};
+
+	check_send(k, &w, false);
 }
 
 static uint64_t next_pace(const struct ice_keep *k)
@@ -241,13 +268,15 @@ static bool on_path(
 	return (turn != NULL) == k->path.relayed &&
 	       ice_same(&d->remote, d->remote_port_be, &k->path.remote, k->path.remote_port_be) &&
 	       (turn || addr_is_zero(&d->local) ||
-		       !memcmp(&d->local, &k->path.local, sizeof(d->local)));
+		       (!memcmp(&d->local, &k->path.local, sizeof(d->local)) &&
+			       way_back(k, d, NULL).local_port_be == k->path.local_port_be));
 }
 
 static void respond(struct ice_keep *k, const struct wg_datagram *d, const struct stun_msg *m,
 	struct turn_client *turn, int error)
 {
 	const char *pwd = k->path.ours.pwd;
+	struct way back = way_back(k, d, turn);
 	uint8_t buf[256];
 	struct stun_out o;
 	size_t len;
@@ -259,7 +288,7 @@ static void respond(struct ice_keep *k, const struct wg_datagram *d, const struc
 	else
 		stun_add_address(&o, STUN_ATTR_XOR_MAPPED_ADDRESS, &d->remote, d->remote_port_be);
 	len = stun_end(&o, pwd, strlen(pwd), true);
-	(void)keep_send_to(k, turn, &d->local, &d->remote, d->remote_port_be, buf, len);
+	(void)keep_send_to(k, &back, buf, len);
 }
 
 // RFC 8445 7.3.1.1. False: the peer has to change its role, and is told.
@@ -302,6 +331,7 @@ void ice_keep_stun(struct ice_owner *o, const struct wg_datagram *d, const struc
 	struct turn_client *turn)
 {
 	struct ice_keep *k = keep_for(keep_of(o), d, turn);
+	struct way back;
 	uint16_t len;
 
 	if (!k)
@@ -318,8 +348,9 @@ void ice_keep_stun(struct ice_owner *o, const struct wg_datagram *d, const struc
 		return;
 	}
 	// Nominated is what has been checked both ways: the answer to ours decides.
+	back = way_back(k, d, turn);
 	if (!k->path.controlling && stun_find(m, STUN_ATTR_USE_CANDIDATE, &len))
-		check_send(k, turn, &d->local, &d->remote, d->remote_port_be, true);
+		check_send(k, &back, true);
 }
 
 // ---- answers to ours -----------------------------------------------------------------------------------
@@ -327,7 +358,7 @@ void ice_keep_stun(struct ice_owner *o, const struct wg_datagram *d, const struc
 static void move_to(struct ice_keep *k, const struct check *c, const struct stun_msg *m)
 {
 	struct ice_path *p = &k->path;
-	uint16_t port_be = htons(k->ice->env.port(k->ice->env.arg));
+	uint16_t port_be = c->local_port_be;
 
 	k->ice->counters.renominations++;
 	p->remote = c->remote;

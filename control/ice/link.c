@@ -2,6 +2,7 @@
 //
 // The process strait-ice: started with the first attempt and again when it died, one socket pair per shard.
 // Main loop thread. Nothing here waits: datagrams that find no room are lost, other messages queue.
+#include "../addr.h"
 #include "ice_internal.h"
 
 #include <glib-unix.h>
@@ -16,7 +17,10 @@
 #define QUEUE_MAX                                                                                  \
 	4096 // messages that wait for one shard; beyond it strait-ice is stuck, and killed
 #define RESTART_MS    1000 // between two starts
-#define SELF_TEST_ERR "libnice does not go through our sockets (another version?)"
+#define NEEDS_PORTS   "self-test failed: libnice does not go through our sockets (another version?)"
+#define SHIM_PROGRAM  "strait-ice"
+#define TUN_PROGRAM   "strait-ice-tun"
+#define FAIL_TEST_ENV "STRAIT_ICE_FAIL_SELF_TEST" // of the tests: as if it had
 
 struct shard_end {
 	struct ice_link *link;
@@ -31,6 +35,7 @@ struct ice_link {
 	guint stuck; // idle source that ends it
 	uint64_t started_ms;
 	bool ready; // a shard said so
+	bool tun;   // the shim does not work here: libnice has sockets in a namespace of its own
 	bool unusable;
 	struct shard_end shards[ICE_SHARDS];
 };
@@ -99,9 +104,21 @@ static void on_ready(struct ice_link *l, const struct ice_msg_ready *m)
 	}
 	if (l->unusable)
 		return;
+	if (m->version == ICE_MSG_VERSION && !l->tun) {
+		l->tun = true;
+		l->started_ms = 0; // at once
+		g_warning("ice: each peer gets a port of its own interface=%s why=\"%s\"",
+			l->ice->env.name, NEEDS_PORTS);
+		link_down(l, NULL);
+		ice_agents_lost(l->ice, "strait-ice begins anew, with a port per peer");
+		return;
+	}
 	l->unusable = true;
 	g_critical("ice: no ICE for interface=%s error=\"%s\"", l->ice->env.name,
-		m->version == ICE_MSG_VERSION ? SELF_TEST_ERR : "strait-ice is of another version");
+		m->version != ICE_MSG_VERSION
+			? "strait-ice is of another version"
+			: "strait-ice-tun has no network namespace with a TUN (user namespaces "
+			  "and /dev/net/tun are needed)");
 }
 
 static gboolean on_readable(gint fd, GIOCondition cond, gpointer arg)
@@ -131,30 +148,47 @@ static gboolean on_readable(gint fd, GIOCondition cond, gpointer arg)
 }
 
 // Beside straitd (a build tree, an installation by prefix), else where packages put it.
-static char *program_path(const struct ice *ice)
+static char *program_path(const struct ice_link *l)
 {
-	static const char *const places[] = {
-		"strait-ice", "../ice/strait-ice", "../libexec/strait-ice"};
+	static const char *const places[] = {".", "../ice", "../libexec"};
+	const char *program = l->tun ? TUN_PROGRAM : SHIM_PROGRAM;
 	char *self, *dir, *path = NULL;
 
-	if (ice->program)
-		return g_strdup(ice->program);
+	if (l->ice->program)
+		return g_strdup(l->ice->program);
 	self = g_file_read_link("/proc/self/exe", NULL);
 	dir = self ? g_path_get_dirname(self) : g_strdup(".");
 	for (unsigned int n = 0; n < G_N_ELEMENTS(places) && !path; n++) {
-		path = g_build_filename(dir, places[n], NULL);
+		path = g_build_filename(dir, places[n], program, NULL);
 		if (!g_file_test(path, G_FILE_TEST_IS_EXECUTABLE))
 			g_clear_pointer(&path, g_free);
 	}
 	g_free(self);
 	g_free(dir);
-	return path ? path : g_strdup("/usr/libexec/strait-ice");
+	return path ? path : g_build_filename("/usr/libexec", program, NULL);
+}
+
+// strait-ice-tun is told the addresses that it shall have: later it may add none.
+static char **arguments(const struct ice_link *l, const char *path)
+{
+	GPtrArray *argv = g_ptr_array_new();
+
+	g_ptr_array_add(argv, g_strdup(path));
+	for (guint n = 0; l->tun && n < l->ice->hosts->len; n++) {
+		char text[ADDR_TEXT_MAX];
+
+		addr_text(text, &g_array_index(l->ice->hosts, struct st_addr, n));
+		g_ptr_array_add(argv, g_strdup(text));
+	}
+	g_ptr_array_add(argv, NULL);
+	return (char **)g_ptr_array_free(argv, FALSE);
 }
 
 static bool spawn(struct ice_link *l, const int theirs[ICE_SHARDS])
 {
-	char *path = program_path(l->ice), *argv[] = {path, NULL};
-	char *envp[] = {(char *)"PATH=/usr/bin:/bin", NULL};
+	char *path = program_path(l), **argv = arguments(l, path);
+	char *envp[] = {(char *)"PATH=/usr/bin:/bin",
+		g_getenv(FAIL_TEST_ENV) ? (char *)FAIL_TEST_ENV "=1" : NULL, NULL};
 	int targets[ICE_SHARDS];
 	GError *error = NULL;
 	gboolean ok;
@@ -169,6 +203,7 @@ static bool spawn(struct ice_link *l, const int theirs[ICE_SHARDS])
 		g_critical("ice: cannot start strait-ice path=%s error=\"%s\"", path, error->message);
 		g_error_free(error);
 	}
+	g_strfreev(argv);
 	g_free(path);
 	return ok;
 }
@@ -303,4 +338,18 @@ bool ice_link_up(const struct ice_link *l)
 pid_t ice_link_pid(const struct ice_link *l)
 {
 	return l->pid;
+}
+
+const char *ice_link_needs_ports(const struct ice_link *l)
+{
+	return l->tun ? NEEDS_PORTS : NULL;
+}
+
+void ice_link_hosts_changed(struct ice_link *l)
+{
+	if (!l->tun || !l->pid)
+		return;
+	l->started_ms = 0;
+	link_down(l, NULL);
+	ice_agents_lost(l->ice, "addresses of this box changed");
 }

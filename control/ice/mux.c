@@ -5,6 +5,7 @@
 // transaction and the address that was asked. Main loop thread.
 #include "ice_internal.h"
 #include "keep.h"
+#include "peer_port.h"
 
 #include <sodium.h>
 
@@ -200,6 +201,13 @@ static bool request(struct ice *ice, const struct wg_datagram *d, const struct s
 	return true;
 }
 
+static struct stun_client *stun_of(const struct ice *ice, const struct wg_datagram *d)
+{
+	const struct ice_port *p = ice_port_find(ice->ports, d->local_port_be);
+
+	return p ? ice_port_stun(p) : ice->stun;
+}
+
 static bool answer(struct ice *ice, const struct wg_datagram *d, const struct stun_msg *m,
 	struct turn_client *turn)
 {
@@ -207,7 +215,7 @@ static bool answer(struct ice *ice, const struct wg_datagram *d, const struct st
 
 	if (ice_keeps_answer(ice, d, m, turn))
 		return true;
-	if (!turn && stun_client_answer(ice->stun, d, m))
+	if (!turn && stun_client_answer(stun_of(ice, d), d, m))
 		return true;
 	x = g_hash_table_lookup(ice->transactions->by_tid, stun_tid(m));
 	if (!x || turn) {
@@ -285,12 +293,19 @@ bool ice_receive(struct ice *ice, const struct wg_datagram *d)
 	return true;
 }
 
-int ice_send(struct ice *ice, const struct st_addr *local, const struct st_addr *remote,
-	uint16_t remote_port_be, const void *data, size_t len)
+int ice_send(struct ice *ice, uint16_t local_port_be, const struct st_addr *local,
+	const struct st_addr *remote, uint16_t remote_port_be, const void *data, size_t len)
 {
-	int r = ice->env.send(local, remote, remote_port_be, data, len, ice->env.arg);
+	const struct ice_port *p = ice_port_find(ice->ports, local_port_be);
+	int r = p ? ice_port_send(p, local, remote, remote_port_be, data, len)
+		  : ice->env.send(local, remote, remote_port_be, data, len, ice->env.arg);
 
 	if (r)
 		ice->counters.send_failed++;
 	return r;
+}
+
+uint16_t ice_shared_port(const struct ice *ice)
+{
+	return htons(ice->env.port(ice->env.arg));
 }

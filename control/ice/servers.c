@@ -13,6 +13,7 @@
 #define RESOLVE_AGAIN_S 300
 #define RESOLVE_FIRST_S 5 // while a name has no answer at all
 #define MAX_ADDRS       4 // of one name
+#define STUNS_ERROR     "not asked: STUN over TLS tells the address of a TCP port, use stun:"
 
 static void wipe_free(char *secret)
 {
@@ -77,7 +78,8 @@ static void on_resolved(GObject *source, GAsyncResult *result, gpointer arg)
 	g_resolver_free_addresses(list);
 	g_array_unref(s->addrs);
 	s->addrs = addrs;
-	stun_client_ask(s->ice->stun);
+	if (!ice_port_is_per_peer(s->ice))
+		stun_client_ask(s->ice->stun);
 }
 
 static void resolve(struct ice_known_server *s)
@@ -185,6 +187,8 @@ void ice_servers_status(const struct ice *ice, struct cJSON *into)
 		}
 		if (s->error)
 			cJSON_AddStringToObject(o, "error", s->error);
+		else if (!s->url.turn && s->url.transport == ICE_TLS)
+			cJSON_AddStringToObject(o, "error", STUNS_ERROR);
 		cJSON_AddItemToArray(list, o);
 	}
 }

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //
-// Server-reflexive addresses of the shared port: each STUN server is asked once for all attempts, from the
-// port itself, and its answer is used for 25 s. Main loop thread.
+// Server-reflexive addresses of a port, mostly the shared one: each STUN server is asked once for all attempts
+// from there, from the port itself, and its answer is used for 25 s. Main loop thread.
 //
-// TURN servers answer Binding requests as well and are asked as NetBird does, TCP and TLS ones too over UDP.
+// TURN servers answer Binding requests as well and are asked as NetBird does, TCP ones too over UDP. Not stuns: and
+// turns: (TLS over TCP, RFC 7064 and RFC 7065): their ports take no plain datagrams, and what they would say of a
+// TCP connection is no candidate.
 #include "ice_internal.h"
 
 #include <sodium.h>
@@ -25,15 +27,17 @@ struct question {
 
 struct stun_client {
 	struct ice *ice;
+	uint16_t port_be;  // 0: the shared one
 	GArray *questions; // of struct question
 	guint timer;
 };
 
-struct stun_client *stun_client_new(struct ice *ice)
+struct stun_client *stun_client_new(struct ice *ice, uint16_t port_be)
 {
 	struct stun_client *s = g_new0(struct stun_client, 1);
 
 	s->ice = ice;
+	s->port_be = port_be;
 	s->questions = g_array_new(FALSE, TRUE, sizeof(struct question));
 	return s;
 }
@@ -78,7 +82,7 @@ static void ask(struct stun_client *s, struct question *q, uint64_t now)
 	len = stun_end(&o, NULL, 0, true);
 	q->due_ms = now + ((uint64_t)RTO_MS << q->tries);
 	q->tries++;
-	(void)ice_send(s->ice, &any, &q->server, q->port_be, buf, len);
+	(void)ice_send(s->ice, s->port_be, &any, &q->server, q->port_be, buf, len);
 }
 
 static gboolean on_timer(gpointer arg)
@@ -113,6 +117,8 @@ static bool has_host(const struct ice *ice, bool v4)
 
 static void ask_server(struct stun_client *s, const struct ice_known_server *server, uint64_t now)
 {
+	if (server->url.transport == ICE_TLS)
+		return;
 	for (guint n = 0; n < server->addrs->len; n++) {
 		const struct st_addr *a = &g_array_index(server->addrs, struct st_addr, n);
 		struct question *q;

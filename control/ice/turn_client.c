@@ -356,7 +356,13 @@ static void inner(struct turn_client *t, const struct st_addr *peer, uint16_t po
 		ice->env.wireguard(t->p.peer_id, &d, ice->env.arg);
 }
 
-static void to_agent(struct turn_client *t, const uint8_t *data, size_t len)
+// Success of a Binding: a check of ours has worked.
+static bool is_answer(const uint8_t *data, size_t len)
+{
+	return len >= STUN_HEADER_LEN && data[0] == 1 && data[1] == 1;
+}
+
+static void to_agent(struct turn_client *t, const uint8_t *data, size_t len, bool answer)
 {
 	uint8_t copy[WG_SOCKET_PAYLOAD];
 	size_t cut;
@@ -366,6 +372,9 @@ static void to_agent(struct turn_client *t, const uint8_t *data, size_t len)
 	memcpy(copy, data, len);
 	cut = stun_cut(copy, len);
 	t->p.ice->counters.stun_cut += cut != len;
+	if (answer && ice_agent_hold(t->p.ice, t->p.agent, &t->p.base, &t->p.token, t->p.port_be,
+			      copy, cut))
+		return;
 	ice_link_datagram(t->p.ice->link, t->p.agent, &t->p.base, t->p.local_port_be, &t->p.token,
 		t->p.port_be, copy, cut);
 }
@@ -381,7 +390,7 @@ static void channel_data(struct turn_client *t, const uint8_t *data, size_t len)
 		return;
 	inner(t, &b->peer, b->port_be, data + 4, inner_len, &forward);
 	if (forward)
-		to_agent(t, data, len);
+		to_agent(t, data, len, is_answer(data + 4, inner_len));
 }
 
 static void indication(struct turn_client *t, const struct stun_msg *m)
@@ -396,7 +405,7 @@ static void indication(struct turn_client *t, const struct stun_msg *m)
 		return;
 	inner(t, &peer, port_be, v, len, &forward);
 	if (forward)
-		to_agent(t, m->data, m->len);
+		to_agent(t, m->data, m->len, is_answer(v, len));
 }
 
 static void on_received(const uint8_t *data, size_t len, void *arg)
@@ -428,7 +437,7 @@ static void on_received(const uint8_t *data, size_t len, void *arg)
 		watch_success(t, &m, p);
 	else
 		take_challenge(t, &m);
-	to_agent(t, data, len);
+	to_agent(t, data, len, false);
 }
 
 static void on_closed(const char *why, void *arg)

@@ -366,6 +366,21 @@ void signal_client_free(struct signal_client *c)
 	grpc_shutdown();
 }
 
+static void on_network(void *data)
+{
+	stream_network_changed(data, false);
+}
+
+static void on_network_check(void *data)
+{
+	stream_network_changed(data, true);
+}
+
+void signal_client_network_changed(struct signal_client *c, bool check)
+{
+	mailbox_post(c->to_worker, check ? on_network_check : on_network, c);
+}
+
 int signal_client_peer_add(struct signal_client *c, const uint8_t peer[SIGNAL_KEY_LEN])
 {
 	struct peer *p;

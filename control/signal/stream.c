@@ -33,6 +33,7 @@ struct stream {
 	bool registered;
 	const char *why;      // we gave it up
 	int64_t heard, asked; // monotonic; asked 0 = no heartbeat under way
+	unsigned int back_ms; // for the one under way
 };
 
 static void stream_read(struct stream *s);
@@ -53,11 +54,16 @@ static gboolean on_again(void *arg)
 	return G_SOURCE_REMOVE;
 }
 
-// A random part of 0 to 2 times the pause, so that a thousand clients don't come back at once.
+// A random part of 0 to 2 times the pause, so that a thousand clients don't come back at once. When it is our
+// own network that changed, nobody else comes with us.
 static void schedule_again(struct signal_client *c)
 {
 	double jitter = 2.0 * (double)randombytes_uniform(1001) / 1000;
 
+	if (c->hurry) {
+		c->retry = client_timer(c, HURRY_MS, on_again, c);
+		return;
+	}
 	c->retry = client_timer(c, c->backoff_ms * jitter, on_again, c);
 	c->backoff_ms = MIN(c->backoff_ms * BACKOFF_FACTOR, BACKOFF_MAX_MS);
 }
@@ -297,6 +303,7 @@ void stream_connect(struct signal_client *c)
 {
 	struct stream *s = g_new0(struct stream, 1);
 
+	c->hurry = false;
 	// A new channel each time: gRPC's own pauses would add to ours, and the name is asked for again.
 	// Sends under way keep the old one until they end.
 	if (c->channel)
@@ -325,6 +332,13 @@ static void send_heartbeat(struct signal_client *c)
 	send_start(c, NULL, plain, (size_t)len, NULL, NULL);
 }
 
+static void ask(struct stream *s, unsigned int back_ms)
+{
+	s->asked = g_get_monotonic_time();
+	s->back_ms = back_ms;
+	send_heartbeat(s->client);
+}
+
 static gboolean on_watch(void *arg)
 {
 	struct signal_client *c = arg;
@@ -334,13 +348,36 @@ static gboolean on_watch(void *arg)
 
 	if (!s || !s->registered || s->why)
 		return G_SOURCE_CONTINUE;
-	if (s->asked && (double)(now - s->asked) * scale > HEARTBEAT_BACK_MS * 1000.0) {
+	if (s->asked && (double)(now - s->asked) * scale > s->back_ms * 1000.0) {
+		c->hurry = s->back_ms == CHECK_BACK_MS;
 		stream_give_up(s, "the service delivers nothing: a heartbeat did not come back");
 	} else if (!s->asked && (double)(now - s->heard) * scale > SILENT_HEARTBEAT_MS * 1000.0) {
-		s->asked = now;
-		send_heartbeat(c);
+		ask(s, HEARTBEAT_BACK_MS);
 	}
 	return G_SOURCE_CONTINUE;
+}
+
+void stream_network_changed(struct signal_client *c, bool check)
+{
+	struct stream *s = c->stream;
+
+	if (c->stopping || (s && s->why))
+		return;
+	if (s && s->registered) {
+		if (check)
+			ask(s, CHECK_BACK_MS);
+		return;
+	}
+	if (c->hurry)
+		return;
+	c->hurry = true;
+	c->backoff_ms = BACKOFF_FIRST_MS;
+	if (s) {
+		stream_give_up(s, "the network changed meanwhile");
+	} else if (c->retry) {
+		g_source_destroy(c->retry);
+		schedule_again(c);
+	}
 }
 
 void stream_watch(struct signal_client *c)

@@ -439,9 +439,19 @@ void wg_iface_refresh_endpoints(struct wg_iface *i)
 		peer_install_endpoint(l->data);
 }
 
+int wg_iface_socket(const struct wg_iface *i, uint16_t local_port_be, const struct st_addr *remote)
+{
+	enum wg_family family = wg_family_of(remote);
+	int fd = local_port_be && local_port_be != htons(i->port) && i->conns
+			 ? conn_port_fd(i->conns, local_port_be, family)
+			 : -1;
+
+	return fd < 0 ? i->sockets[family].fd : fd;
+}
+
 // In from the wire's side of the lcores, as if the relayed address were somebody else's. The kernel's choice of a
 // source towards an address of this box is that address.
-static int send_to_relay(struct wg_iface *i, const struct st_addr *local,
+static int send_to_relay(struct wg_iface *i, uint16_t local_port_be, const struct st_addr *local,
 	const struct st_addr *relay, uint16_t relay_port_be, const void *data, size_t len)
 {
 	struct st_packet_io io = {
@@ -449,7 +459,7 @@ static int send_to_relay(struct wg_iface *i, const struct st_addr *local,
 		.local = *relay,
 		.local_port_be = relay_port_be,
 		.remote = addr_is_zero(local) ? *relay : *local,
-		.remote_port_be = htons(i->port),
+		.remote_port_be = local_port_be ? local_port_be : htons(i->port),
 	};
 
 	if (len > ST_PACKET_MAX)
@@ -458,32 +468,34 @@ static int send_to_relay(struct wg_iface *i, const struct st_addr *local,
 	return 0;
 }
 
-int wg_iface_send_to(struct wg_iface *i, const struct st_addr *local, const struct st_addr *remote,
-	uint16_t remote_port_be, uint8_t tos, const void *data, size_t len)
+int wg_iface_send_to(struct wg_iface *i, uint16_t local_port_be, const struct st_addr *local,
+	const struct st_addr *remote, uint16_t remote_port_be, uint8_t tos, const void *data,
+	size_t len)
 {
 	const struct wg *wg = i->wg;
-	int fd = i->sockets[wg_family_of(remote)].fd;
+	int fd = wg_iface_socket(i, local_port_be, remote);
 
 	if (fd < 0)
 		return -EAFNOSUPPORT;
 	if (wg->is_own_relay && wg->is_own_relay(remote, remote_port_be, wg->own_relay_arg))
-		return send_to_relay(i, local, remote, remote_port_be, data, len);
+		return send_to_relay(i, local_port_be, local, remote, remote_port_be, data, len);
 	return wg_socket_send(fd, local, remote, remote_port_be, tos, data, len);
 }
 
 void wg_iface_send(struct wg_iface *i, struct peer *p, uint8_t tos, const void *data, size_t len)
 {
 	struct endpoint *e = &p->endpoint;
+	uint16_t port_be = e->pin ? e->pin->local_port_be : 0;
 	int r;
 
 	if (!e->known || (p->conn && conn_send(p->conn, data, len)))
 		return;
-	r = wg_iface_send_to(i, &e->local, &e->remote, e->port_be, tos, data, len);
+	r = wg_iface_send_to(i, port_be, &e->local, &e->remote, e->port_be, tos, data, len);
 	if ((r == -EINVAL || r == -EADDRNOTAVAIL) && !addr_is_zero(&e->local)) {
 		// The sticky address is gone.
 		endpoint_clear_source(e);
 		peer_install_endpoint(p);
-		r = wg_iface_send_to(i, &e->local, &e->remote, e->port_be, tos, data, len);
+		r = wg_iface_send_to(i, port_be, &e->local, &e->remote, e->port_be, tos, data, len);
 	}
 	if (!r) {
 		p->handshake_tx_bytes += len;

@@ -169,11 +169,14 @@ void wg_iface_portmap(struct wg_iface *i); // after addresses or the port change
 struct peer *wg_iface_peer(struct wg_iface *i, const uint8_t public_key[NOISE_KEY_LEN]);
 void wg_iface_env(struct wg_iface *i, struct endpoint_env *ret);
 void wg_iface_refresh_endpoints(struct wg_iface *i);
-// A datagram from the port of the interface; local all zero = the kernel's choice. 0 or -errno.
-int wg_iface_send_to(struct wg_iface *i, const struct st_addr *local, const struct st_addr *remote,
-	uint16_t remote_port_be, uint8_t tos, const void *data, size_t len);
+// A datagram from that port of ours, 0 = the interface's; local all zero = the kernel's choice. 0 or -errno.
+int wg_iface_send_to(struct wg_iface *i, uint16_t local_port_be, const struct st_addr *local,
+	const struct st_addr *remote, uint16_t remote_port_be, uint8_t tos, const void *data,
+	size_t len);
 // To where the peer is, from the address it talks to; handshake messages and what else we send.
 void wg_iface_send(struct wg_iface *i, struct peer *p, uint8_t tos, const void *data, size_t len);
+// To send from that port of ours, 0 = the interface's; -1: no such family.
+int wg_iface_socket(const struct wg_iface *i, uint16_t local_port_be, const struct st_addr *remote);
 
 // wg_receive.c
 void wg_receive(const struct wg_datagram *d, void *iface);

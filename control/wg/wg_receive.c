@@ -56,8 +56,8 @@ static void send_cookie(struct wg_iface *i, const struct wg_datagram *d, const u
 
 	// Bytes 4 to 7 are the sender's index in both kinds of message.
 	cookie_create_reply(&i->checker, &reply, d->data, d->len, d->data + 4, src, src_len, now);
-	if (wg_iface_send_to(i, &d->local, &d->remote, d->remote_port_be, HANDSHAKE_DSCP, &reply,
-		    sizeof(reply)))
+	if (wg_iface_send_to(i, d->local_port_be, &d->local, &d->remote, d->remote_port_be,
+		    HANDSHAKE_DSCP, &reply, sizeof(reply)))
 		i->wg->counters.send_failed++;
 	else
 		i->wg->counters.cookies_sent++;
@@ -179,7 +179,7 @@ static void receive_data(struct wg_iface *i, const struct wg_datagram *d)
 		.peer_id = ST_NO_PEER,
 		.local = d->local,
 		.remote = d->remote,
-		.local_port_be = htons(i->port),
+		.local_port_be = d->local_port_be ? d->local_port_be : htons(i->port),
 		.remote_port_be = d->remote_port_be,
 	};
 
@@ -309,7 +309,7 @@ void wg_packet_in(struct wg *wg, const struct st_packet_io *io, const void *data
 	}
 	if (!p || (p->conn && conn_send(p->conn, data, len)))
 		return;
-	fd = p->iface->sockets[wg_family_of(&io->remote)].fd;
+	fd = wg_iface_socket(p->iface, io->local_port_be, &io->remote);
 	if (fd < 0 || wg_socket_send(fd, &io->local, &io->remote, io->remote_port_be, 0, data, len))
 		wg->counters.send_failed++;
 	else

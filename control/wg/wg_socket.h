@@ -23,7 +23,8 @@ struct wg_datagram {
 	struct st_addr remote;
 	struct st_addr local; // what the sender aimed at
 	uint16_t remote_port_be;
-	int ifindex; // it came in on
+	uint16_t local_port_be; // of a peer's own port; 0 = the interface's
+	int ifindex;            // it came in on
 	uint16_t len;
 	const uint8_t *data;
 };

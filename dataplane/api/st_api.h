@@ -160,8 +160,8 @@ struct st_wgif {
 	char name[ST_NAME_MAX];
 	char host_name[ST_NAME_MAX]; // persistent TUN that exists already; "" = no host side
 	uint16_t mtu;                // inner MTU, 1420 by default
-	uint16_t listen_port_be; // data for a keypair of this interface is taken on this port only
-	uint16_t mss_clamp;      // 1: clamp TCP MSS to the MTU in both directions
+	uint16_t listen_port_be; // of ports that are ST_OWNER_WIREGUARD, data for its keypairs is taken on this one
+	uint16_t mss_clamp; // 1: clamp TCP MSS to the MTU in both directions
 	uint16_t pad;
 };
 
@@ -269,6 +269,9 @@ enum st_portmap_owner {
 	ST_OWNER_TURN_LISTEN = 3,
 	// Relayed transport addresses. A datagram without a RELAY object is dropped.
 	ST_OWNER_RELAY = 4,
+	// A port that one WireGuard peer has for itself (ICE with a port per peer): as WIREGUARD, for data of
+	// any interface's keypair.
+	ST_OWNER_PEER = 5,
 };
 
 // Of entries that overlap on a port the narrowest range counts, of equally narrow ones the last SET.

@@ -166,7 +166,9 @@ static void take_datagram(struct lcore *lc, struct batch *b, struct rte_mbuf *m,
 		stage_drop(lc, m, ST_DROP_udp_bad_length);
 		return;
 	}
-	if (likely(owner == ST_OWNER_WIREGUARD))
+	if (unlikely(owner == ST_OWNER_PEER))
+		packet_of(m)->flags |= PACKET_F_PEER_PORT;
+	if (likely(owner != ST_OWNER_TURN_CLIENT))
 		take_wireguard(lc, b, m, off, len);
 	else
 		take_relayed(lc, b, m, off, len);
@@ -198,13 +200,14 @@ static void take_turn(struct lcore *lc, struct rte_mbuf *m, enum st_stage stage)
 }
 
 // The keypair must belong to an interface that listens on the port the packet came to; a port towards a
-// TURN server is every interface's.
+// TURN server is every interface's, and so is one of a peer.
 static void take_keypair(struct lcore *lc, struct rte_mbuf *m, struct keypair *kp)
 {
 	const struct iface *wg = kp != NULL ? iface_get(kp->peer->if_id) : NULL;
 
-	if (unlikely(wg == NULL || (wg->listen_port_be != udp_of(m)->dst_port &&
-					   !(packet_of(m)->flags & PACKET_F_VIA_TURN)))) {
+	if (unlikely(wg == NULL ||
+		     (wg->listen_port_be != udp_of(m)->dst_port &&
+			     !(packet_of(m)->flags & (PACKET_F_VIA_TURN | PACKET_F_PEER_PORT))))) {
 		stage_drop(lc, m, ST_DROP_wg_no_session);
 	} else if (unlikely(kp->expiry <= lc->now)) {
 		stage_drop(lc, m, ST_DROP_wg_expired);
@@ -228,6 +231,7 @@ static void take(struct lcore *lc, struct batch *b, struct rte_mbuf *m, uint8_t 
 {
 	switch (owner) {
 	case ST_OWNER_WIREGUARD:
+	case ST_OWNER_PEER:
 	case ST_OWNER_TURN_CLIENT:
 		take_datagram(lc, b, m, owner);
 		break;

@@ -221,6 +221,7 @@ static void to_own_peer(struct lcore *lc, struct rte_mbuf *m, const struct plan 
 		stage_push(lc, ST_STAGE_turn_to_client, m);
 		return;
 	case ST_OWNER_WIREGUARD:
+	case ST_OWNER_PEER:
 		lc->turn->counts.hairpin++;
 		if (!is_wireguard_data(m))
 			turn_to_main(lc, m);

@@ -281,7 +281,7 @@ static int portmap_check(const struct st_portmap *m)
 		return -EINVAL;
 	if (m->key.if_id >= ST_MAX_IFACES || (m->key.if_id != 0 && !is_link_local(&m->key.addr)))
 		return -EINVAL;
-	return m->owner <= ST_OWNER_RELAY ? 0 : -EINVAL;
+	return m->owner <= ST_OWNER_PEER ? 0 : -EINVAL;
 }
 
 int portmap_set(const void *body, const void *old)

@@ -285,9 +285,10 @@ int main(int argc, char **argv)
 {
 	static const struct option options[] = {{"json", required_argument, NULL, 'j'},
 		{"rounds", required_argument, NULL, 'r'}, {"backend", required_argument, NULL, 'b'},
-		{0}};
+		{"no-idle", no_argument, NULL, 'n'}, {0}};
 	const char *json = NULL, *name = NULL;
 	unsigned int rounds = 9;
+	bool idle = true;
 	struct measure_json j;
 	int c;
 
@@ -298,6 +299,8 @@ int main(int argc, char **argv)
 			rounds = (unsigned int)atoi(optarg);
 		else if (c == 'b')
 			name = optarg;
+		else if (c == 'n')
+			idle = false;
 		else
 			return 2;
 	}
@@ -319,6 +322,7 @@ int main(int argc, char **argv)
 		for (unsigned int w = 0; w < WAYS; w++)
 			report_way(&j, w, s);
 	lcores.lc[LCORE]->aead = backend;
-	measure_idle(&j);
+	if (idle)
+		measure_idle(&j);
 	return measure_json_close(&j) == 0 ? 0 : 1;
 }

@@ -10,28 +10,39 @@ import (
 	"io"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/pion/ice/v2"
 	"github.com/pion/logging"
 )
 
-// pion says it in no other way for relayed pairs.
+// pion says it in no other way for relayed pairs. An answer belongs to the oldest check that has none: those of a
+// connected pair go one after the other.
 type checkLog struct {
 	logging.LeveledLogger
-	answered func()
+	answered func(time.Duration)
+
+	mu    sync.Mutex
+	asked time.Time
 }
 
-func (l checkLog) NewLogger(string) logging.LeveledLogger { return l }
-func (l checkLog) Tracef(format string, args ...interface{}) {
-	if strings.HasPrefix(format, "inbound STUN (SuccessResponse)") {
-		l.answered()
+func (l *checkLog) NewLogger(string) logging.LeveledLogger { return l }
+
+func (l *checkLog) Tracef(format string, args ...interface{}) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if strings.HasPrefix(format, "ping STUN from") && l.asked.IsZero() {
+		l.asked = time.Now()
+	} else if strings.HasPrefix(format, "inbound STUN (SuccessResponse)") && !l.asked.IsZero() {
+		l.answered(time.Since(l.asked))
+		l.asked = time.Time{}
 	}
 }
 
-func newCheckLog(answered func()) logging.LoggerFactory {
+func newCheckLog(answered func(time.Duration)) logging.LoggerFactory {
 	quiet := logging.NewDefaultLeveledLoggerForScope("", logging.LogLevelDisabled, io.Discard)
-	return checkLog{quiet, answered}
+	return &checkLog{LeveledLogger: quiet, answered: answered}
 }
 
 func cmdMany(args []string) {

@@ -224,7 +224,9 @@ func (r *remote) newAgent() (*ice.Agent, error) {
 		c.KeepaliveInterval = &e.keepalive
 	}
 	if e.checks {
-		c.LoggerFactory = newCheckLog(func() { r.emit("answered", nil) })
+		c.LoggerFactory = newCheckLog(func(d time.Duration) {
+			r.emit("answered", map[string]interface{}{"ms": float64(d.Microseconds()) / 1000})
+		})
 	}
 	return ice.NewAgent(c)
 }

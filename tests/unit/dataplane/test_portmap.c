@@ -210,7 +210,7 @@ static void malformed_ranges_are_refused(void)
 
 	CU_ASSERT_EQUAL_FATAL(portmap_tables_init(), 0);
 	CU_ASSERT_EQUAL(portmap_set(&m, NULL), -EINVAL);
-	m = range("10.0.0.1", 100, 200, ST_OWNER_RELAY + 1);
+	m = range("10.0.0.1", 100, 200, ST_OWNER_PEER + 1);
 	CU_ASSERT_EQUAL(portmap_set(&m, NULL), -EINVAL);
 	CU_ASSERT_EQUAL(owner("10.0.0.1", 150), ST_OWNER_KERNEL);
 	portmap_tables_fini();

@@ -4,6 +4,7 @@
 #include "rig.h"
 #include "stage.h"
 #include "stages/header.h"
+#include "tables/portmap.h"
 
 #include <rte_cycles.h>
 
@@ -349,6 +350,39 @@ static void other_messages_go_up(void)
 	end();
 }
 
+static void receive_at_port(uint16_t port)
+{
+	struct rte_mbuf *m = rig_seal(NULL, RIG_INDEX, counter++, false);
+
+	rte_pktmbuf_mtod_offset(m, struct rte_udp_hdr *, 20)->dst_port = htons(port);
+	rig_fix_udp4(m, 0);
+	receive(m);
+}
+
+// ICE with a port per peer: it is not the interface's, and data of its sessions is taken there.
+static void a_port_of_a_peer_takes_data_and_another_interfaces_does_not(void)
+{
+	struct st_portmap own = {.key = {.port_lo_be = htons(40001), .port_hi_be = htons(40001)},
+		.owner = ST_OWNER_PEER};
+	struct st_portmap other;
+
+	addr_from_ipv4(&own.key.addr, htonl(RIG_WAN_V4));
+	other = own;
+	other.key.port_lo_be = other.key.port_hi_be = htons(40002);
+	other.owner = ST_OWNER_WIREGUARD;
+	begin(ST_KEY_RESPONDER);
+	CU_ASSERT_EQUAL(portmap_set(&own, NULL), 0);
+	CU_ASSERT_EQUAL(portmap_set(&other, NULL), 0);
+	receive_at_port(40001);
+	CU_ASSERT_EQUAL(rig_drops_all(), 0);
+	rte_pktmbuf_free(rig_take_one(RIG_DEV_LAN));
+	receive_at_port(40002);
+	CU_ASSERT_EQUAL(rig_drops(ST_DROP_wg_no_session), 1);
+	portmap_del(&own);
+	portmap_del(&other);
+	end();
+}
+
 static void bad_datagrams_are_dropped_by_name(void)
 {
 	struct rte_mbuf *m;
@@ -568,6 +602,8 @@ int main(void)
 		{"bad inner packets are dropped by name", bad_inner_packets_are_dropped_by_name},
 		{"ECN is decapsulated", ecn_is_decapsulated},
 		{"other messages go up", other_messages_go_up},
+		{"a port of a peer takes data and another interface's does not",
+			a_port_of_a_peer_takes_data_and_another_interfaces_does_not},
 		{"bad datagrams are dropped by name", bad_datagrams_are_dropped_by_name},
 		{"truncated data has its name at every length",
 			truncated_data_has_its_name_at_every_length},
