@@ -137,21 +137,40 @@ static int read_endpoint(const struct json_at *peer, struct config_peer *p)
 	return 0;
 }
 
+// Printable wherever it is shown, an argument of straitctl as it is, and two that look alike are not made by
+// spaces nobody sees.
+static bool peer_name_valid(const char *text)
+{
+	size_t len = strlen(text);
+
+	if (!len || len > PEER_NAME_MAX || !g_utf8_validate(text, -1, NULL))
+		return false;
+	if (text[0] == '-' || text[0] == ' ' || text[len - 1] == ' ')
+		return false;
+	for (const char *c = text; *c; c = g_utf8_next_char(c)) {
+		gunichar u = g_utf8_get_char(c);
+
+		if (u != ' ' && !g_unichar_isgraph(u))
+			return false;
+	}
+	return true;
+}
+
 static int read_peer_name(struct config_reader *r, const struct json_at *peer, struct config_peer *p)
 {
-	static const char allowed[] = "a name of 1 to 63 printable characters";
+	static const char allowed[] =
+		"a name of 1 to 63 bytes of printable UTF-8, without a space at "
+		"either end or a \"-\" at its beginning";
 	struct json_at at = json_member(peer, "name");
 	char base64[KEY_BASE64_LEN];
-	const char *text = NULL, *c;
+	const char *text = NULL;
 	int ret;
 
 	if (at.item) {
 		ret = json_text(&at, allowed, &text);
 		if (ret)
 			return ret;
-		for (c = text; (unsigned char)*c >= 0x20 && *c != 0x7f; c++)
-			;
-		if (*c || strlen(text) > PEER_NAME_MAX)
+		if (!peer_name_valid(text))
 			return json_error(&at, NULL, "%s", allowed);
 		p->name = g_strdup(text);
 	} else {
