@@ -7,6 +7,7 @@
 #include "log.h"
 #include "notify.h"
 #include "sandbox.h"
+#include "wg/wg.h"
 
 #include <glib-unix.h>
 #include <glib.h>
@@ -132,6 +133,12 @@ static void on_failed(void *arg)
 	g_main_loop_quit(run->loop);
 }
 
+static int on_alive(void *arg)
+{
+	notify_send("WATCHDOG=1");
+	return G_SOURCE_CONTINUE;
+}
+
 static int complain(char *error)
 {
 	g_critical("straitd: cannot start error=\"%s\"", error ? error : "unknown");
@@ -145,7 +152,8 @@ static int run_daemon(struct config *config, const struct options *o)
 	const char *dir = o->run_dir ? o->run_dir : config->run_dir;
 	char *error = NULL;
 
-	if (sandbox_run_dir(dir, config->group, &error) || sandbox_lock(dir, &error) ||
+	if (sandbox_run_dir(dir, o->user, config->group, &error) ||
+		sandbox_shared_dir(WG_UAPI_DIR, o->user, &error) || sandbox_lock(dir, &error) ||
 		sandbox_enter(o->user, &error)) {
 		config_free(config);
 		return complain(error);
@@ -155,6 +163,8 @@ static int run_daemon(struct config *config, const struct options *o)
 	g_unix_signal_add(SIGHUP, on_hangup, &run);
 	g_unix_signal_add(SIGTERM, on_stop, &run);
 	g_unix_signal_add(SIGINT, on_stop, &run);
+	if (notify_watchdog_ms())
+		g_timeout_add(MAX(notify_watchdog_ms() / 3, 1), on_alive, NULL);
 	if (daemon_start(run.daemon, &error))
 		run.status = complain(error);
 	else

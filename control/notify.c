@@ -4,6 +4,7 @@
 #include "notify.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,4 +34,12 @@ int notify_send(const char *state)
 		err = -errno;
 	close(fd);
 	return err;
+}
+
+unsigned int notify_watchdog_ms(void)
+{
+	const char *us = getenv("WATCHDOG_USEC");
+	unsigned long long ms = us ? strtoull(us, NULL, 10) / 1000 : 0;
+
+	return ms < UINT_MAX ? (unsigned int)ms : UINT_MAX;
 }

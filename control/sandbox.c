@@ -6,6 +6,7 @@
 #include <glib.h>
 
 #include <cap-ng.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
@@ -21,36 +22,101 @@
 #define LOCK_NAME    "straitd.lock"
 #define RUN_DIR_MODE 02750 // setgid: what is made in it belongs to the group
 
-int sandbox_run_dir(const char *dir, const char *group, char **ret_error)
+static int directory_make(const char *dir, mode_t mode, char **ret_error)
 {
-	struct group *gr = group ? getgrnam(group) : NULL;
+	int err;
+
+	if (!g_mkdir_with_parents(dir, mode))
+		return 0;
+	err = errno;
+	*ret_error = g_strdup_printf("cannot make the directory %s: %s", dir, strerror(err));
+	return -err;
+}
+
+// NULL without a message: nobody to become, or we are not root and remain who we are.
+static const struct passwd *user_find(const char *user, char **ret_error)
+{
+	const struct passwd *pw = user && !geteuid() ? getpwnam(user) : NULL;
+
+	if (user && !geteuid() && !pw)
+		*ret_error = g_strdup_printf("no such user: %s", user);
+	return pw;
+}
+
+// Files that a root straitd left. Not through links: what else they name is none of ours to give away.
+static void give_files(const char *dir, const struct passwd *pw)
+{
+	DIR *d = opendir(dir);
+	const struct dirent *e;
 	struct stat st;
 
-	if (g_mkdir_with_parents(dir, 0750)) {
-		int err = errno;
-
-		*ret_error =
-			g_strdup_printf("cannot make the run directory %s: %s", dir, strerror(err));
-		return -err;
+	while (d && (e = readdir(d))) {
+		if (fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) || st.st_uid ||
+			!S_ISREG(st.st_mode) || st.st_nlink != 1)
+			continue;
+		if (fchownat(dirfd(d), e->d_name, pw->pw_uid, (gid_t)-1, AT_SYMLINK_NOFOLLOW))
+			g_warning("sandbox: cannot give file=%s/%s to user=%s error=\"%s\"", dir,
+				e->d_name, pw->pw_name, strerror(errno));
 	}
-	if (stat(dir, &st)) {
-		int err = errno;
+	if (d)
+		closedir(d);
+}
 
+static void directory_give(const char *dir, const struct passwd *pw, const char *group)
+{
+	const struct group *gr = group ? getgrnam(group) : NULL;
+	uid_t uid = pw ? pw->pw_uid : (uid_t)-1;
+	gid_t gid = gr ? gr->gr_gid : pw ? pw->pw_gid : (gid_t)-1;
+
+	if (group && !gr)
+		g_info("sandbox: no such group, sockets stay with root group=%s", group);
+	if (chown(dir, uid, gid))
+		g_warning("sandbox: cannot give directory=%s to user=%s group=%s error=\"%s\"", dir,
+			pw ? pw->pw_name : "-", group ? group : "-", strerror(errno));
+	if (chmod(dir, RUN_DIR_MODE))
+		g_warning("sandbox: cannot set mode of run directory=%s error=\"%s\"", dir,
+			strerror(errno));
+}
+
+int sandbox_run_dir(const char *dir, const char *user, const char *group, char **ret_error)
+{
+	const struct passwd *pw = user_find(user, ret_error);
+	struct stat st;
+	int err = *ret_error ? -ENOENT : directory_make(dir, 0750, ret_error);
+
+	if (err)
+		return err;
+	if (stat(dir, &st)) {
+		err = errno;
 		*ret_error = g_strdup_printf(
 			"cannot look at the run directory %s: %s", dir, strerror(err));
 		return -err;
 	}
-	if (st.st_uid != geteuid())
-		return 0; // somebody prepared it for us, its mode is theirs
-	if (group && !gr)
-		g_info("sandbox: no such group, sockets stay with root group=%s", group);
-	if (gr && chown(dir, (uid_t)-1, gr->gr_gid))
-		g_warning("sandbox: cannot give run directory to group=%s error=\"%s\"", group,
-			strerror(errno));
-	if (chmod(dir, RUN_DIR_MODE))
-		g_warning("sandbox: cannot set mode of run directory=%s error=\"%s\"", dir,
-			strerror(errno));
+	// Of somebody else: prepared for us, and its mode is theirs. Done already: as systemd wants us, not even
+	// the same mode may be set again (RestrictSUIDSGID).
+	if (st.st_uid == geteuid() && (!geteuid() || (st.st_mode & 07777) != RUN_DIR_MODE))
+		directory_give(dir, pw, group);
+	if (geteuid() && access(dir, W_OK)) {
+		*ret_error =
+			g_strdup_printf("the run directory %s is not ours to write in; as root: "
+					"chown %u %s, or systemd-tmpfiles --create",
+				dir, geteuid(), dir);
+		return -EACCES;
+	}
+	if (pw)
+		give_files(dir, pw);
 	return 0;
+}
+
+int sandbox_shared_dir(const char *dir, const char *user, char **ret_error)
+{
+	const struct passwd *pw = user_find(user, ret_error);
+	int err = *ret_error ? -ENOENT : pw ? directory_make(dir, 0755, ret_error) : 0;
+
+	if (pw && !err && (chown(dir, (uid_t)-1, pw->pw_gid) || chmod(dir, 0775)))
+		g_warning("sandbox: cannot let user=%s use directory=%s error=\"%s\"", user, dir,
+			strerror(errno));
+	return err;
 }
 
 int sandbox_lock(const char *dir, char **ret_error)

@@ -7,6 +7,7 @@
 #include "eal.h"
 #include "lcore.h"
 #include "log.h"
+#include "notify.h"
 #include "options.h"
 #include "packet.h"
 #include "ports/port.h"
@@ -33,17 +34,14 @@
 
 #include <errno.h>
 #include <signal.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/signalfd.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/timerfd.h>
-#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -68,28 +66,6 @@ static uint64_t now_ms(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &ts);
 	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
-}
-
-// sd_notify's protocol is one datagram; no library is needed for it.
-static void notify(const char *text)
-{
-	const char *path = getenv("NOTIFY_SOCKET");
-	struct sockaddr_un sa = {.sun_family = AF_UNIX};
-	size_t len = path == NULL ? 0 : strlen(path);
-	int fd;
-
-	if (len == 0 || len >= sizeof(sa.sun_path))
-		return;
-	memcpy(sa.sun_path, path, len);
-	if (sa.sun_path[0] == '@')
-		sa.sun_path[0] = '\0';
-	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return;
-	if (sendto(fd, text, strlen(text), MSG_NOSIGNAL, (struct sockaddr *)&sa,
-		    (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len)) < 0)
-		log_warning("main: systemd was not told error=%s", strerror(errno));
-	close(fd);
 }
 
 // ---- set-up ----
@@ -271,6 +247,7 @@ static void turn(void)
 	trace_poll();
 	ports_poll();
 	watchdog_poll();
+	notify_alive(now);
 	if (api_server_holding())
 		api_server_poll(); // most answers are due by now: the lcores pass in microseconds
 	if (busy)
@@ -302,7 +279,7 @@ static void run(void)
 // Devices are neither stopped nor closed: the process ends, and persistent host devices stay as they are.
 static void stop(void)
 {
-	notify("STOPPING=1");
+	notify_send("STOPPING=1");
 	api_server_fini();
 	lcores_stop();
 	command_stop();
@@ -325,7 +302,8 @@ int main(int argc, char **argv)
 		return 1;
 	}
 	eal_hugepages_reserve(&o);
-	if (signals_block() < 0 || rights_drop(&o) < 0 || eal_start(&o, argv[0]) < 0)
+	if (signals_block() < 0 || rights_run_dir(&o) < 0 || rights_drop(&o) < 0 ||
+		eal_start(&o, argv[0]) < 0)
 		return 1;
 	if (o.mlock && mlockall(MCL_CURRENT | MCL_FUTURE) < 0)
 		log_warning("main: memory is not locked error=%s", strerror(errno));
@@ -334,7 +312,7 @@ int main(int argc, char **argv)
 	log_info("main: ready run_dir=%s lcores=%u aead=%s hugepages=%s idle=%s", o.run_dir,
 		lcores.nb, lcores.lc[0]->aead->name, rte_eal_has_hugepages() ? "yes" : "no",
 		o.adaptive ? "adaptive" : "poll");
-	notify("READY=1");
+	notify_send("READY=1");
 	run();
 	stop();
 	log_info("main: stopped");

@@ -25,6 +25,8 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 static const unsigned int wanted[] = {
 	CAP_NET_ADMIN,
@@ -74,6 +76,29 @@ static void allow_descriptors(void)
 		l.rlim_cur = l.rlim_max;
 		(void)setrlimit(RLIMIT_NOFILE, &l);
 	}
+}
+
+int rights_run_dir(const struct options *o)
+{
+	gid_t gid = o->gid == (uint32_t)-1 ? o->user_gid : o->gid;
+	struct stat st;
+
+	if (o->user == NULL || geteuid() != 0)
+		return 0;
+	if (mkdir(o->run_dir, 0750) < 0 && errno != EEXIST) {
+		log_error("main: cannot make run directory path=%s error=%s", o->run_dir,
+			strerror(errno));
+		return -errno;
+	}
+	if (stat(o->run_dir, &st) == 0 && st.st_uid != 0)
+		return 0; // somebody prepared it
+	// setgid: what is made in it belongs to the group
+	if (chown(o->run_dir, o->uid, gid) < 0 || chmod(o->run_dir, 02750) < 0) {
+		log_error("main: cannot give run directory to the user path=%s user=%s error=%s",
+			o->run_dir, o->user, strerror(errno));
+		return -errno;
+	}
+	return 0;
 }
 
 int rights_drop(const struct options *o)

@@ -5,4 +5,6 @@
 
 struct options;
 
+// With --user: the run directory becomes the user's. Before rights_drop; logs what failed.
+int rights_run_dir(const struct options *o);
 int rights_drop(const struct options *o); // logs what failed

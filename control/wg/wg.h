@@ -9,6 +9,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#define WG_UAPI_DIR "/var/run/wireguard" // wg(8) looks there
+
 struct config;
 struct cJSON;
 struct dp;

@@ -31,7 +31,6 @@ struct wg_recovered;
 
 #define WG_MAX_ADDRESSES 256 // of this box, in the port map
 #define WG_MAX_ALLOWED   (1U << 20)
-#define WG_UAPI_DIR      "/var/run/wireguard"
 
 // What happened to handshake messages and to what else came to the sockets.
 #define WG_COUNTERS(X)                                                                             \
