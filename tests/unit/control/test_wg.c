@@ -892,8 +892,8 @@ static void ids_of_peers_are_given_out_and_taken_back_without_a_search(void)
 	up("127.0.0.1");
 	first = a.peer->id;
 	began = g_get_monotonic_time();
-	// More often than there are ids, and none rests forever.
-	for (uint32_t n = 0; n < ST_MAX_PEERS + 2000; n++) {
+	// Four times as many as rest, and none rests forever.
+	for (uint32_t n = 0; n < 4096; n++) {
 		struct peer *p;
 
 		memcpy(key + 4, &n, sizeof(n));
