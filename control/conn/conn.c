@@ -406,6 +406,7 @@ void conn_seen(struct conn *c, const struct st_addr *remote, uint16_t remote_por
 	if (now < MAX(c->selected_heard_at, s->since) + FOLLOW_AFTER_MS)
 		return;
 	c->follows = true;
+	c->follow_path = s->id;
 	c->follow_addr = *remote;
 	c->follow_port_be = remote_port_be;
 	op_event("follows", "peer sends from another port", c);

@@ -37,7 +37,8 @@ struct conn {
 	GPtrArray *local_seen, *remote_seen; // candidates of the last attempt, for people
 
 	// A peer of old that said MODE direct and sends from WireGuard's own port.
-	bool follows;
+	bool follows; // on the pair follow_path: its peer sends from elsewhere
+	uint32_t follow_path;
 	struct st_addr follow_addr;
 	uint16_t follow_port_be;
 	uint64_t selected_heard_at; // ms; authenticated, on slot 0

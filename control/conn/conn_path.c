@@ -177,20 +177,6 @@ static void install_slot(struct conn *c, struct endpoint *e, const struct conn_p
 	(void)endpoint_install(e, &env, c->peer->id);
 }
 
-static bool same_tuple(const struct conn *c, const struct conn_path *p)
-{
-	const struct endpoint_pin *now = c->peer->endpoint.pin;
-	struct endpoint_pin pin = {0};
-
-	if (!now || !p)
-		return false;
-	fill_tuple(&pin, &p->path);
-	return !memcmp(&pin.remote, &now->remote, sizeof(pin.remote)) &&
-	       pin.remote_port_be == now->remote_port_be &&
-	       !memcmp(&pin.relay_peer, &now->relay_peer, sizeof(pin.relay_peer)) &&
-	       pin.relay_peer_port_be == now->relay_peer_port_be;
-}
-
 // The new one first, then what is only listened to.
 void conn_paths_install(void *arg)
 {
@@ -198,9 +184,7 @@ void conn_paths_install(void *arg)
 	const struct conn_paths *ps = &c->fsm.paths;
 
 	conn_bytes(c);
-	if (!same_tuple(c, ps->selected) && c->follows &&
-		(!ps->selected ||
-			memcmp(&ps->selected->path.remote, &c->follow_addr, sizeof(c->follow_addr))))
+	if (!ps->selected || ps->selected->id != c->follow_path)
 		c->follows = false;
 	install_slot(c, &c->peer->endpoint, ps->selected);
 	install_slot(c, &c->extra[0], ps->fallback);
