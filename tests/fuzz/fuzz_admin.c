@@ -22,7 +22,7 @@ static char *run_echo(const struct cJSON *request, struct cJSON *reply, void *ar
 	return NULL;
 }
 
-static const struct admin_verb verbs[] = {{"echo", run_echo}, {NULL, NULL}};
+static const struct admin_verb verbs[] = {{"echo", run_echo, true}, {NULL, NULL, false}};
 
 static void turn(void)
 {
