@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //
-// See xdp_socket.h. The rings are mapped once more, as the kernel's Documentation/networking/af_xdp.rst
+// See xdp_socket.h. The rings are mapped a second time, as the kernel's Documentation/networking/af_xdp.rst
 // describes them. A frame's address counts from the page that the pool's memory begins in, less the
 // mempool's object header; its upper 16 bits are the offset of the data.
 #include "xdp_socket.h"
@@ -25,6 +25,11 @@ struct xdp_socket {
 	int fd; // 0: this place is free
 	uint16_t eth;
 	uint32_t size[RINGS];
+	struct ring_map {
+		uint8_t *at; // NULL: not mapped
+		size_t len, entry;
+		struct xdp_ring_offset off;
+	} map[RINGS];
 };
 
 static struct xdp_socket sockets[SOCKETS_MAX];
@@ -64,11 +69,40 @@ void xdp_socket_note(int fd, int option, const void *value, uint32_t len)
 		memcpy(&s->size[ring], value, len);
 }
 
+static void ring_map(struct xdp_socket *s, enum ring ring, const struct xdp_ring_offset *off, off_t at)
+{
+	struct ring_map *map = &s->map[ring];
+
+	map->entry = ring == FILL || ring == COMPLETION ? sizeof(uint64_t) : sizeof(struct xdp_desc);
+	map->off = *off;
+	map->len = off->desc + s->size[ring] * map->entry;
+	map->at = s->size[ring] == 0 ? MAP_FAILED
+				     : mmap(NULL, map->len, PROT_READ, MAP_SHARED, s->fd, at);
+	if (map->at == MAP_FAILED)
+		map->at = NULL;
+}
+
+// While the interface is there: of one that is gone the kernel maps nothing any more.
+static void rings_map(struct xdp_socket *s)
+{
+	struct xdp_mmap_offsets off;
+	socklen_t len = sizeof(off);
+
+	if (getsockopt(s->fd, SOL_XDP, XDP_MMAP_OFFSETS, &off, &len) != 0 || len != sizeof(off))
+		return;
+	ring_map(s, FILL, &off.fr, (off_t)XDP_UMEM_PGOFF_FILL_RING);
+	ring_map(s, COMPLETION, &off.cr, (off_t)XDP_UMEM_PGOFF_COMPLETION_RING);
+	ring_map(s, RX, &off.rx, XDP_PGOFF_RX_RING);
+	ring_map(s, TX, &off.tx, XDP_PGOFF_TX_RING);
+}
+
 void xdp_sockets_assign(uint16_t eth)
 {
 	for (unsigned int i = 0; i < SOCKETS_MAX; i++)
-		if (sockets[i].fd != 0 && sockets[i].eth == NOT_YET)
+		if (sockets[i].fd != 0 && sockets[i].eth == NOT_YET) {
 			sockets[i].eth = eth;
+			rings_map(&sockets[i]);
+		}
 }
 
 // ---- giving packets back ---------------------------------------------------------------------------
@@ -86,42 +120,28 @@ static void frame_free(struct rte_mempool *pool, uint64_t addr)
 }
 
 // Entries that the producer has made and nobody has taken: addresses, or descriptors that begin with one.
-static void ring_drain(const struct xdp_socket *s, enum ring ring,
-	const struct xdp_ring_offset *off, off_t at, struct rte_mempool *pool)
+static void ring_drain(struct ring_map *map, uint32_t size, struct rte_mempool *pool)
 {
-	size_t entry =
-		ring == FILL || ring == COMPLETION ? sizeof(uint64_t) : sizeof(struct xdp_desc);
-	size_t len = off->desc + s->size[ring] * entry;
 	uint32_t head, tail;
-	uint8_t *map;
 
-	if (s->size[ring] == 0)
+	if (map->at == NULL)
 		return;
-	map = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED, s->fd, at);
-	if (map == MAP_FAILED)
-		return;
-	memcpy(&head, map + off->consumer, sizeof(head));
-	memcpy(&tail, map + off->producer, sizeof(tail));
+	memcpy(&head, map->at + map->off.consumer, sizeof(head));
+	memcpy(&tail, map->at + map->off.producer, sizeof(tail));
 	for (; head != tail; head++) {
 		uint64_t addr;
 
-		memcpy(&addr, map + off->desc + (head & (s->size[ring] - 1)) * entry, sizeof(addr));
+		memcpy(&addr, map->at + map->off.desc + (head & (size - 1)) * map->entry,
+			sizeof(addr));
 		frame_free(pool, addr);
 	}
-	munmap(map, len);
 }
 
-static void drain(const struct xdp_socket *s, struct rte_mempool *pool)
+static void rings_unmap(struct xdp_socket *s)
 {
-	struct xdp_mmap_offsets off;
-	socklen_t len = sizeof(off);
-
-	if (getsockopt(s->fd, SOL_XDP, XDP_MMAP_OFFSETS, &off, &len) != 0 || len != sizeof(off))
-		return; // the driver has closed it after all
-	ring_drain(s, FILL, &off.fr, (off_t)XDP_UMEM_PGOFF_FILL_RING, pool);
-	ring_drain(s, COMPLETION, &off.cr, (off_t)XDP_UMEM_PGOFF_COMPLETION_RING, pool);
-	ring_drain(s, RX, &off.rx, XDP_PGOFF_RX_RING, pool);
-	ring_drain(s, TX, &off.tx, XDP_PGOFF_TX_RING, pool);
+	for (unsigned int r = 0; r < RINGS; r++)
+		if (s->map[r].at != NULL)
+			munmap(s->map[r].at, s->map[r].len);
 }
 
 static bool is_xdp(int fd)
@@ -139,10 +159,12 @@ void xdp_sockets_close(uint16_t eth, struct rte_mempool *pool)
 
 		if (s->fd == 0 || s->eth != eth)
 			continue;
-		if (is_xdp(s->fd)) {
-			drain(s, pool);
+		if (is_xdp(s->fd)) { // else the driver has closed it after all
+			for (unsigned int r = 0; r < RINGS; r++)
+				ring_drain(&s->map[r], s->size[r], pool);
 			close(s->fd);
 		}
+		rings_unmap(s);
 		s->fd = 0;
 	}
 }
