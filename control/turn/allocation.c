@@ -30,34 +30,77 @@ struct turn_relayed *turn_allocation_for(struct turn_allocation *a, const struct
 
 // ---- the buckets of users --------------------------------------------------------------------------
 
-static uint32_t user_get(struct turn_core *c, const struct turn_identity *identity, uint32_t id)
+static unsigned int *sessions_of(struct turn_user *u, uint16_t transport)
 {
-	const char *name = turn_auth_quota_name(identity);
+	return transport == TURN_UDP ? &u->on_lcores : &u->in_kernel;
+}
+
+uint64_t turn_user_share(const struct turn_user *user, uint64_t whole)
+{
+	return user->on_lcores && user->in_kernel ? MAX(1, whole / 2) : whole;
+}
+
+static struct turn_user *user_get(struct turn_core *c, const struct turn_allocation *a, uint32_t id)
+{
+	const char *name = turn_auth_quota_name(&a->identity);
 	struct turn_user *u;
 
 	if (!name)
-		return 0;
+		return NULL;
 	u = g_hash_table_lookup(c->users, name);
 	if (!u) {
 		u = g_new0(struct turn_user, 1);
 		u->id = id ? id : ++c->next_user_id;
+		u->tokens = c->config->limits.user_burst_bytes;
+		u->tokens_at_ms = c->now_ms;
 		c->next_user_id = MAX(c->next_user_id, u->id);
 		g_hash_table_insert(c->users, g_strdup(name), u);
-		turn_install_user(c, u->id);
 	}
-	u->refs++;
-	return u->id;
+	if (!(*sessions_of(u, a->tuple.transport))++)
+		turn_install_user(c, u); // it is new, or the shares are others
+	return u;
 }
 
-static void user_put(struct turn_core *c, const struct turn_identity *identity)
+static void user_put(struct turn_core *c, const struct turn_allocation *a)
 {
-	const char *name = turn_auth_quota_name(identity);
-	struct turn_user *u = name ? g_hash_table_lookup(c->users, name) : NULL;
+	struct turn_user *u = a->user;
 
-	if (!u || --u->refs)
+	if (!u || --*sessions_of(u, a->tuple.transport))
 		return;
+	if (u->on_lcores || u->in_kernel) {
+		turn_install_user(c, u);
+		return;
+	}
 	turn_remove_user(c, u->id);
-	g_hash_table_remove(c->users, name);
+	g_hash_table_remove(c->users, turn_auth_quota_name(&a->identity));
+}
+
+// ---- credentials that end --------------------------------------------------------------------------
+
+uint32_t turn_identity_lifetime(
+	const struct turn_core *c, const struct turn_identity *identity, uint32_t lifetime)
+{
+	int64_t left = identity->expires_s - c->wall_s;
+
+	if (!c->config->strict_expiry || !identity->expires_s)
+		return lifetime;
+	return (uint32_t)MIN((double)lifetime, (double)MAX(1, left) * c->scale);
+}
+
+void turn_allocation_shorten(struct turn_core *c, struct turn_allocation *a)
+{
+	uint32_t most = turn_identity_lifetime(c, &a->identity, c->config->max_lifetime_s);
+	uint64_t until = c->now_ms + turn_core_scaled_ms(c, most);
+
+	for (int f = 0; f < TURN_FAMILIES; f++) {
+		struct turn_relayed *x = &a->relayed[f];
+
+		if (!x->used || x->until_ms <= until)
+			continue;
+		x->until_ms = until;
+		turn_install_relay(c, a, f, NULL, NULL);
+	}
+	turn_allocation_schedule(c, a);
 }
 
 // ---- life ------------------------------------------------------------------------------------------
@@ -84,7 +127,8 @@ struct turn_allocation *turn_allocation_new(struct turn_core *c, const struct tu
 	a->source_name = turn_source_name(&tuple->client);
 	a->wheel.data = a;
 	a->slot = TURN_WHEEL_SLOTS;
-	a->user_id = user_get(c, identity, user_id);
+	a->user = user_get(c, a, user_id);
+	a->user_id = a->user ? a->user->id : 0;
 	turn_counts_add(c->by_user, turn_auth_quota_name(identity));
 	turn_counts_add(c->by_source, a->source_name);
 	g_hash_table_insert(c->by_tuple, &a->tuple, a);
@@ -134,7 +178,7 @@ void turn_allocation_free(struct turn_core *c, struct turn_allocation *a)
 	g_hash_table_remove(c->by_id, GUINT_TO_POINTER(a->id));
 	turn_counts_sub(c->by_user, turn_auth_quota_name(&a->identity));
 	turn_counts_sub(c->by_source, a->source_name);
-	user_put(c, &a->identity);
+	user_put(c, a);
 	c->by_transport[a->tuple.transport]--;
 	c->stats.allocations_ended++;
 	g_array_free(a->permissions, TRUE);

@@ -137,7 +137,7 @@ static void renew_rates(struct turn_core *c)
 
 	g_hash_table_iter_init(&iter, c->users);
 	while (g_hash_table_iter_next(&iter, NULL, &user))
-		turn_install_user(c, ((struct turn_user *)user)->id);
+		turn_install_user(c, user);
 	for (GList *l = list; l; l = l->next) {
 		struct turn_allocation *a = l->data;
 
@@ -146,6 +146,15 @@ static void renew_rates(struct turn_core *c)
 				turn_install_relay(c, a, f, NULL, NULL);
 		}
 	}
+	g_list_free(list);
+}
+
+static void shorten_all(struct turn_core *c)
+{
+	GList *list = all(c);
+
+	for (GList *l = list; l; l = l->next)
+		turn_allocation_shorten(c, l->data);
 	g_list_free(list);
 }
 
@@ -171,6 +180,8 @@ void turn_core_apply(struct turn_core *c, const struct turn_config *config)
 	turn_install_denied_ports(c, old);
 	if (old && !same_rates(old, config))
 		renew_rates(c);
+	if (old && config->strict_expiry && !old->strict_expiry)
+		shorten_all(c);
 	if (old)
 		turn_core_recheck(c);
 }

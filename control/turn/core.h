@@ -24,6 +24,7 @@
 
 struct seal;
 struct turn_kernel;
+struct turn_user;
 
 #define TURN_PERMISSION_S     300 // RFC 8656 section 9
 #define TURN_CHANNEL_S        600 // section 12
@@ -80,7 +81,8 @@ struct turn_allocation {
 	bool installing;      // the answer to its Allocate waits for the data plane
 	uint8_t error_family; // of an additional address that could not be had, for ADDRESS-ERROR-CODE
 	int error_code;
-	uint32_t user_id; // TURN_USER, 0 = none
+	uint32_t user_id;       // TURN_USER, 0 = none
+	struct turn_user *user; // NULL = none
 	int64_t created_wall_s;
 	struct turn_relayed relayed[TURN_FAMILIES];
 	GArray *permissions; // of struct turn_permission
@@ -97,6 +99,7 @@ struct turn_stats {
 	uint64_t successes[TURN_CHANNEL_BIND + 1];
 	uint64_t errors[600]; // by code
 	uint64_t malformed;
+	uint64_t strangers_dropped; // too many of them waited
 	uint64_t allocations_made, allocations_ended;
 	uint64_t packets_passed_down; // of UDP clients that came by a device that is not ours
 	uint64_t stream_packets[2], stream_bytes[2];
@@ -146,6 +149,9 @@ void turn_core_recheck(struct turn_core *c);
 // A message of a client that turn_msg_is_stun says is one. Wrong ones are counted and dropped.
 void turn_core_receive(
 	struct turn_core *c, const struct turn_tuple *from, const uint8_t *data, size_t len);
+// Whether it can wait: it comes from a 5-tuple without an allocation and has no nonce that was given to it.
+bool turn_core_is_stranger(
+	const struct turn_core *c, const struct turn_tuple *from, const uint8_t *data, size_t len);
 // Once a second or more often.
 void turn_core_tick(struct turn_core *c);
 // The connection of a TCP or TLS client is gone, and its allocation with it.
@@ -155,9 +161,11 @@ uint32_t turn_core_scaled_ms(const struct turn_core *c, uint32_t seconds);
 
 // ---- allocation.c ----------------------------------------------------------------------------------
 
+// Sessions of one user share user_bytes_per_s. While some are on lcores and some in straitd, either has half.
 struct turn_user {
 	uint32_t id;
-	unsigned int refs;
+	unsigned int on_lcores, in_kernel; // sessions
+	uint64_t tokens, tokens_at_ms;     // of those in straitd
 };
 
 struct turn_allocation *turn_allocation_find(struct turn_core *c, const struct turn_tuple *tuple);
@@ -170,6 +178,11 @@ void turn_allocation_free(struct turn_core *c, struct turn_allocation *a);
 void turn_relayed_drop(struct turn_core *c, struct turn_allocation *a, enum turn_family family);
 // Puts it where the wheel will look at it next; call after each change of a deadline.
 void turn_allocation_schedule(struct turn_core *c, struct turn_allocation *a);
+// With strict_expiry at most what the credential has left, in seconds of timer_scale.
+uint32_t turn_identity_lifetime(
+	const struct turn_core *c, const struct turn_identity *identity, uint32_t lifetime);
+// Relayed addresses that live longer than that end when it does.
+void turn_allocation_shorten(struct turn_core *c, struct turn_allocation *a);
 struct turn_relayed *turn_allocation_for(struct turn_allocation *a, const struct st_addr *peer);
 
 // The time a permission or channel of this peer lives on; NULL when there is none or it is over.
@@ -197,7 +210,9 @@ void turn_install_permission(struct turn_core *c, struct turn_allocation *a,
 	const struct turn_permission *p, dp_done done, void *arg);
 void turn_install_channel(struct turn_core *c, struct turn_allocation *a,
 	const struct turn_channel *ch, dp_done done, void *arg);
-void turn_install_user(struct turn_core *c, uint32_t user_id);
+void turn_install_user(struct turn_core *c, const struct turn_user *user);
+// Bytes per second, or of a burst, that either side of a user's sessions may use of the whole.
+uint64_t turn_user_share(const struct turn_user *user, uint64_t whole);
 void turn_remove_user(struct turn_core *c, uint32_t user_id);
 // Of the configuration; old is the one before, or NULL.
 void turn_install_denied_ports(struct turn_core *c, const struct turn_config *old);

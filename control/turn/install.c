@@ -102,19 +102,19 @@ void turn_install_channel(struct turn_core *c, struct turn_allocation *a,
 			left_ms(c, ch->until_ms), done, arg);
 }
 
-void turn_install_user(struct turn_core *c, uint32_t user_id)
+void turn_install_user(struct turn_core *c, const struct turn_user *user)
 {
 	const struct turn_config_limits *l = &c->config->limits;
 	struct st_turn_user body = {
-		.key.user_id = user_id,
-		.bytes_per_s = l->user_bytes_per_s,
-		.burst_bytes = l->user_burst_bytes,
+		.key.user_id = user->id,
+		.bytes_per_s = turn_user_share(user, l->user_bytes_per_s),
+		.burst_bytes = turn_user_share(user, l->user_burst_bytes),
 	};
 
 	if (l->user_bytes_per_s)
 		dp_set(c->dp, ST_TURN_USER, &body, sizeof(body), NULL, 0, NULL, NULL);
 	else
-		turn_remove_user(c, user_id);
+		turn_remove_user(c, user->id);
 }
 
 void turn_remove_user(struct turn_core *c, uint32_t user_id)

@@ -76,6 +76,27 @@ static void add_traffic(GString *out, const struct turn_stats *s, const struct s
 		"Packets of TCP and TLS clients that were dropped.", s->kernel_dropped);
 }
 
+static void add_states(GString *out, const struct turn_core *c)
+{
+	uint64_t installing = 0, idle = 0;
+	GHashTableIter iter;
+	gpointer value;
+
+	g_hash_table_iter_init(&iter, c->by_id);
+	while (g_hash_table_iter_next(&iter, NULL, &value)) {
+		const struct turn_allocation *a = value;
+
+		installing += a->installing;
+		idle += !a->installing && !a->permissions->len;
+	}
+	describe(out, "strait_turn_allocation_states",
+		"gauge", "Allocations that wait for the data plane, that have no permission yet, and that have.");
+	labelled(out, "strait_turn_allocation_states", "state", "installing", installing);
+	labelled(out, "strait_turn_allocation_states", "state", "without_permission", idle);
+	labelled(out, "strait_turn_allocation_states", "state", "permitted",
+		g_hash_table_size(c->by_id) - installing - idle);
+}
+
 static void add_sessions(GString *out, const struct turn_core *c, const struct turn *t)
 {
 	describe(out, "strait_turn_allocations", "gauge",
@@ -83,6 +104,7 @@ static void add_sessions(GString *out, const struct turn_core *c, const struct t
 	for (int i = 0; i < TURN_TRANSPORTS; i++)
 		labelled(out, "strait_turn_allocations", "transport", transports[i],
 			c->by_transport[i]);
+	add_states(out, c);
 	single(out, "strait_turn_allocations_made_total", "counter", "Allocations made.",
 		c->stats.allocations_made);
 	single(out, "strait_turn_allocations_ended_total", "counter", "Allocations ended.",
@@ -126,6 +148,9 @@ static void add_requests(GString *out, const struct turn_core *c, const struct s
 	}
 	single(out, "strait_turn_malformed_total", "counter",
 		"Messages discarded without an answer.", c->stats.malformed);
+	single(out, "strait_turn_strangers_dropped_total", "counter",
+		"First messages of strangers that were too many to wait.",
+		c->stats.strangers_dropped);
 	single(out, "strait_turn_replies_limited_total", "counter",
 		"Answers to strangers that the limit per source held back.",
 		c->sources.limited + l->binding_limited);

@@ -39,18 +39,29 @@ static struct {
 
 // ---- limits and counts -----------------------------------------------------------------------------
 
+static void refill(uint64_t *tokens, uint64_t *at_ms, uint64_t now, uint64_t per_s, uint64_t burst)
+{
+	*tokens = MIN(burst, *tokens + (now - *at_ms) * per_s / 1000);
+	*at_ms = now;
+}
+
 static bool may_pass(struct turn_kernel *k, size_t len)
 {
 	const struct turn_config_limits *l = &k->turn->core.config->limits;
+	struct turn_user *user = l->user_bytes_per_s ? k->allocation->user : NULL;
 	uint64_t now = k->turn->core.now_ms;
 
-	if (!l->bytes_per_s)
-		return true;
-	k->tokens = MIN(l->burst_bytes, k->tokens + (now - k->tokens_at_ms) * l->bytes_per_s / 1000);
-	k->tokens_at_ms = now;
-	if (k->tokens < len)
+	if (l->bytes_per_s)
+		refill(&k->tokens, &k->tokens_at_ms, now, l->bytes_per_s, l->burst_bytes);
+	if (user)
+		refill(&user->tokens, &user->tokens_at_ms, now,
+			turn_user_share(user, l->user_bytes_per_s),
+			turn_user_share(user, l->user_burst_bytes));
+	if ((l->bytes_per_s && k->tokens < len) || (user && user->tokens < len))
 		return false;
-	k->tokens -= len;
+	k->tokens -= l->bytes_per_s ? len : 0;
+	if (user)
+		user->tokens -= len;
 	return true;
 }
 

@@ -264,6 +264,20 @@ static bool is_served(uint16_t method)
 	       method == TURN_CREATE_PERMISSION || method == TURN_CHANNEL_BIND;
 }
 
+bool turn_core_is_stranger(
+	const struct turn_core *c, const struct turn_tuple *from, const uint8_t *data, size_t len)
+{
+	struct turn_nonce_source source = source_of(from);
+	const struct turn_bytes *nonce;
+	struct turn_msg m;
+
+	if (turn_msg_parse(&m, data, len) || g_hash_table_contains(c->by_tuple, from))
+		return false; // what is no message costs nothing more
+	nonce = &m.attr[TURN_A_NONCE];
+	return !nonce->at || turn_nonce_check(nonce->at, nonce->len, c->auth.master, &source,
+				     c->boot_s, c->auth.nonce_life_s) != TURN_NONCE_GOOD;
+}
+
 void turn_core_receive(
 	struct turn_core *c, const struct turn_tuple *from, const uint8_t *data, size_t len)
 {

@@ -309,6 +309,7 @@ int turn_request_allocate(struct turn_request *r)
 		return code;
 	turn_msg_u32(r->msg, TURN_A_LIFETIME, &lifetime);
 	lifetime = MAX(TURN_LIFETIME_S, MIN(lifetime, r->core->config->max_lifetime_s));
+	lifetime = turn_identity_lifetime(r->core, r->identity, lifetime);
 	a = turn_allocation_new(r->core, &r->reply.to, r->identity, 0, 0);
 	memcpy(a->tid, r->msg->tid, TURN_TID_LEN);
 	code = take_all(r, a, &w, turn_core_scaled_ms(r->core, lifetime));

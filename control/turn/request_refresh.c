@@ -45,6 +45,8 @@ int turn_request_refresh(struct turn_request *r)
 		return code;
 	if (turn_msg_u32(r->msg, TURN_A_LIFETIME, &lifetime) && lifetime)
 		lifetime = MAX(TURN_LIFETIME_S, MIN(lifetime, r->core->config->max_lifetime_s));
+	if (lifetime)
+		lifetime = turn_identity_lifetime(r->core, &r->alloc->identity, lifetime);
 	turn_reply_begin(&r->reply, &o);
 	turn_out_u32(&o, TURN_T_LIFETIME, lifetime);
 	if (!lifetime) {

@@ -75,6 +75,7 @@ struct turn *turn_new(struct dp *dp, const char *run_dir, char **ret_error)
 	t->core.kernel_open = turn_kernel_open;
 	t->core.kernel_close = turn_kernel_close;
 	t->kernels = g_hash_table_new(relay_hash, relay_equal);
+	t->strangers = turn_strangers_new(&t->core);
 	t->streams = turn_streams_new(t);
 	t->metrics = turn_metrics_new(t);
 	return t;
@@ -103,6 +104,7 @@ void turn_free(struct turn *t)
 	turn_udp_close_all(t, false);
 	drop_old_sockets(t, false);
 	turn_metrics_free(t->metrics);
+	turn_strangers_free(t->strangers);
 	turn_streams_close_all(t->streams);
 	turn_core_fini(&t->core);
 	turn_streams_free(t->streams);
@@ -155,6 +157,8 @@ static void stop(struct turn *t)
 		turn_allocation_free(&t->core, l->data);
 	g_list_free(list);
 	turn_udp_close_all(t, true);
+	turn_strangers_free(t->strangers);
+	t->strangers = turn_strangers_new(&t->core);
 	turn_streams_close_all(t->streams);
 	if (t->tick)
 		g_source_remove(t->tick);

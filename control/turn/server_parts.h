@@ -46,9 +46,18 @@ struct turn {
 	struct turn_recovered *recovered;
 	struct turn_streams *streams;
 	struct turn_metrics *metrics;
+	struct turn_strangers *strangers;
 	GHashTable *kernels; // struct st_relay_key -> struct turn_kernel
 	unsigned int tick;
 };
+
+// ---- strangers.c -------------------------------------------------------------------------------------
+
+// First messages of those who have nothing here yet wait until nobody else wants anything.
+struct turn_strangers *turn_strangers_new(struct turn_core *core);
+void turn_strangers_free(struct turn_strangers *s);
+void turn_strangers_add(
+	struct turn_strangers *s, const struct turn_tuple *from, const uint8_t *data, uint16_t len);
 
 // ---- listener_udp.c ----------------------------------------------------------------------------------
 

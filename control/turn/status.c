@@ -207,6 +207,7 @@ void turn_status(struct turn *t, cJSON *into)
 	add_methods(o, "successes", c->stats.successes);
 	add_errors(o, &c->stats);
 	cJSON_AddNumberToObject(o, "malformed", (double)c->stats.malformed);
+	cJSON_AddNumberToObject(o, "strangers_dropped", (double)c->stats.strangers_dropped);
 	cJSON_AddNumberToObject(o, "replies_limited", (double)c->sources.limited);
 	cJSON_AddNumberToObject(o, "connections", turn_streams_count(t->streams));
 	cJSON_AddNumberToObject(

@@ -453,9 +453,89 @@ static void strict_expiry_ends_what_is_over(void)
 	c.name = name;
 	c.password = password;
 	CU_ASSERT_EQUAL(allocate(&c), 0);
-	core.wall_s += 120;
+	CU_ASSERT_EQUAL(lifetime(&c), 60);
+	CU_ASSERT_EQUAL(object(ST_RELAY, 0)->expiry_ms, 60000); // lcores keep it as well
+	core.wall_s += 20;
+	core.now_ms += 20000;
+	CU_ASSERT_EQUAL(refresh(&c, 600), 0);
+	CU_ASSERT_EQUAL(lifetime(&c), 40);
+	core.wall_s += 41;
+	core.now_ms += 42000;
+	turn_core_tick(&core);
+	CU_ASSERT_EQUAL(turn_core_allocations(&core), 0);
 	CU_ASSERT_EQUAL(refresh(&c, 600), 401);
 	end();
+}
+
+static void a_reload_to_strict_expiry_shortens_running_sessions(void)
+{
+#define SECRET "\"relay_addresses\": [\"192.0.2.1\"], \"secrets\": [\"s3\"]"
+	char password[TURN_PASSWORD_LEN + 1], name[32];
+	struct config *strict = parse_config(SECRET ", \"strict_expiry\": true");
+	struct client c;
+
+	begin_with(SECRET);
+	client_init(&c, "203.0.113.5", 1000);
+	g_snprintf(name, sizeof(name), "%lld", (long long)core.wall_s + 60);
+	turn_auth_password(password, "s3", name, strlen(name));
+	c.name = name;
+	c.password = password;
+	CU_ASSERT_EQUAL(allocate(&c), 0);
+	CU_ASSERT_EQUAL(lifetime(&c), 600);
+	turn_core_apply(&core, strict->turn);
+	settle();
+	CU_ASSERT_EQUAL(object(ST_RELAY, 0)->expiry_ms, 60000);
+	core.now_ms += 62000;
+	turn_core_tick(&core);
+	CU_ASSERT_EQUAL(turn_core_allocations(&core), 0);
+	turn_core_apply(&core, config->turn);
+	config_free(strict);
+	end();
+#undef SECRET
+}
+
+static struct turn_kernel *open_none(struct turn_allocation *a, enum turn_family family, void *arg)
+{
+	static int nothing;
+
+	return (struct turn_kernel *)&nothing;
+}
+
+static void close_none(struct turn_kernel *k, void *arg)
+{
+}
+
+static uint64_t user_rate(void)
+{
+	struct st_turn_user body = {0};
+
+	if (object(ST_TURN_USER, 0))
+		memcpy(&body, object(ST_TURN_USER, 0)->body, sizeof(body));
+	return body.bytes_per_s;
+}
+
+static void a_user_shares_its_limit_between_lcores_and_straitd(void)
+{
+	char *text = g_strdup_printf("%s, \"limits\": {\"user_bytes_per_s\": 100000}", usual);
+	struct client udp, tcp;
+
+	begin_with(text);
+	core.kernel_open = open_none;
+	core.kernel_close = close_none;
+	client_init(&udp, "203.0.113.5", 1000);
+	client_init(&tcp, "203.0.113.5", 1001);
+	tcp.tuple.transport = TURN_TCP;
+	tcp.tuple.stream = 7;
+	CU_ASSERT_EQUAL(allocate(&udp), 0);
+	CU_ASSERT_EQUAL(user_rate(), 100000);
+	CU_ASSERT_EQUAL(allocate(&tcp), 0);
+	CU_ASSERT_EQUAL(user_rate(), 50000);
+	CU_ASSERT_EQUAL(refresh(&tcp, 0), 0);
+	CU_ASSERT_EQUAL(user_rate(), 100000);
+	CU_ASSERT_EQUAL(refresh(&udp, 0), 0);
+	CU_ASSERT_PTR_NULL(object(ST_TURN_USER, 0));
+	end();
+	g_free(text);
 }
 
 static void answers_to_strangers_are_limited_per_source(void)
@@ -484,6 +564,28 @@ static void answers_to_strangers_are_limited_per_source(void)
 }
 
 // ---- Binding, unknown attributes, rubbish ------------------------------------------------------------
+
+static void who_has_a_session_or_a_nonce_is_no_stranger(void)
+{
+	struct client c, d;
+
+	begin_with(usual);
+	client_init(&c, "203.0.113.5", 1000);
+	client_init(&d, "203.0.113.5", 1001);
+	request(&c, TURN_ALLOCATE);
+	turn_out_end(&c.o);
+	CU_ASSERT(turn_core_is_stranger(&core, &c.tuple, c.o.data, c.o.len));
+	allocate_request(&c);
+	sign(&c);
+	turn_out_end(&c.o);
+	CU_ASSERT_FALSE(turn_core_is_stranger(&core, &c.tuple, c.o.data, c.o.len));
+	CU_ASSERT(turn_core_is_stranger(&core, &d.tuple, c.o.data, c.o.len)); // another's nonce
+	CU_ASSERT_EQUAL(allocate(&c), 0);
+	request(&c, TURN_REFRESH);
+	turn_out_end(&c.o);
+	CU_ASSERT_FALSE(turn_core_is_stranger(&core, &c.tuple, c.o.data, c.o.len));
+	end();
+}
 
 static void binding_is_answered_with_32_bytes(void)
 {
@@ -703,7 +805,7 @@ static void a_full_range_is_508_and_comes_back_whole(void)
 	static struct client c[21];
 
 	begin_with(usual);
-	for (int round = 0; round < 3; round++) {
+	for (int round = 0; round < 100; round++) {
 		for (int i = 0; i < 21; i++) {
 			client_init(&c[i], "203.0.113.5", (uint16_t)(1000 + i));
 			CU_ASSERT_EQUAL(allocate(&c[i]), i < 20 ? 0 : 508);
@@ -1101,7 +1203,10 @@ int main(void)
 		TEST(anonymity_is_not_offered_with_secrets),
 		TEST(time_limited_credentials_are_those_of_coturn_and_netbird),
 		TEST(strict_expiry_ends_what_is_over),
+		TEST(a_reload_to_strict_expiry_shortens_running_sessions),
+		TEST(a_user_shares_its_limit_between_lcores_and_straitd),
 		TEST(answers_to_strangers_are_limited_per_source),
+		TEST(who_has_a_session_or_a_nonce_is_no_stranger),
 		TEST(binding_is_answered_with_32_bytes),
 		TEST(unknown_attributes_get_420_after_authentication),
 		TEST(what_is_no_request_of_ours_gets_no_answer),
