@@ -108,7 +108,7 @@ must 'boxes' eval 'wan_box wan && site_boxes a && peer_boxes && stock_peer a='
 gateway_config a '.group = "strait" | .wireguard[0].private_key_file = "/etc/strait/a.key"' \
 	"$(site_peer_entry peer "192.0.2.3:$WG_PORT")"
 cgroup_make || lab_skip 'no cgroup2 to run a systemd in'
-trap 'rc=$?; cgroup_remove; lab_exit $rc' EXIT
+trap 'rc=$?; (lab_exit $rc); cgroup_remove; exit $rc' EXIT # a cgroup goes when nothing lives in it
 must 'a systemd starts' systemd_start
 must 'strait-dp says that it is ready' wait_until 60 active strait-dp
 must 'straitd says that it is ready' wait_until 60 active straitd
