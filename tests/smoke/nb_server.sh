@@ -47,9 +47,10 @@ peer_start() # p1|p2
 	nbpeer_start "$1" "10.9.0.1${1#p}/24" a 10.9.0.1/32,10.1.0.0/24 --keep 1 && on "$1" ip route add 10.1.0.0/24 dev tun0
 }
 
+# A peer whose offer was lost offers again after 30 to 45 s, and we by then seldom enough too.
 works() # p1|p2
 {
-	wait_until 25 nbpeer_connected "$1" && wait_until 15 ping_ok lana "10.9.0.1${1#p}"
+	wait_until 90 nbpeer_connected "$1" && wait_until 15 ping_ok lana "10.9.0.1${1#p}"
 }
 
 must 'the peer builds' nbpeer_build
