@@ -72,18 +72,6 @@ static int take_secret(const struct json_at *at, const char *text, const char *w
 	return 0;
 }
 
-static char *resolve(const struct json_at *at, const char *path)
-{
-	char *dir, *ret;
-
-	if (g_path_is_absolute(path))
-		return g_strdup(path);
-	dir = g_path_get_dirname(at->doc->file);
-	ret = g_build_filename(dir, path, NULL);
-	g_free(dir);
-	return ret;
-}
-
 static int file_error(
 	const struct json_at *at, const char *path, const char *what, const char *allowed)
 {
@@ -147,7 +135,7 @@ static int read_secret(struct config_reader *r, const struct json_at *at, const 
 	if (file_at.item) {
 		e = json_text(&file_at, "the path of a file that holds one secret", &path);
 		if (!e) {
-			char *full = resolve(&file_at, path);
+			char *full = config_path(&file_at, path);
 
 			e = secret_file(&file_at, full, what, ret);
 			g_free(full);
@@ -540,7 +528,7 @@ static int read_file(const struct json_at *at, const char *key, char **ret)
 	int e = child.item ? json_text(&child, "the path of a PEM file", &path) : 0;
 
 	if (!e && path) {
-		*ret = resolve(&child, path);
+		*ret = config_path(&child, path);
 		if (access(*ret, R_OK))
 			return file_error(&child, *ret, g_strerror(errno), "a file that can be read");
 	}
