@@ -59,6 +59,7 @@ static const struct soft_driver *soft_driver_find(const char *driver)
 void device_init(struct rte_mempool *pool)
 {
 	device_pool = pool;
+	xdp_sockets_init(pool);
 }
 
 int device_args_number(const char *devargs, uint32_t number, char *ret, uint32_t room)
@@ -79,6 +80,11 @@ int device_args_number(const char *devargs, uint32_t number, char *ret, uint32_t
 static bool is_pci(const char *devargs)
 {
 	return strncmp(devargs, "net_", 4) != 0;
+}
+
+static bool is_af_xdp(const char *devargs)
+{
+	return strncmp(devargs, "net_af_xdp", 10) == 0;
 }
 
 static void explain_pci(const char *label, const char *devargs)
@@ -119,7 +125,11 @@ static void explain_failure(const char *label, const char *devargs, int rc)
 			  "yes "
 			  "port=%s",
 			label);
-	else if (strncmp(devargs, "net_af_xdp", 10) == 0)
+	else if (is_af_xdp(devargs) && xdp_pool_usable() != 0)
+		log_error("port: AF_XDP needs the packets' memory in one piece: reserve more "
+			  "hugepages or give fewer --packets port=%s device=%s",
+			label, devargs);
+	else if (is_af_xdp(devargs))
 		log_error("port: AF_XDP needs an interface that exists, has no other XDP program "
 			  "and as "
 			  "many queues as asked for; 'net_af_packet,iface=...' works everywhere "
@@ -162,7 +172,7 @@ static void remove_device(uint16_t eth)
 	rte_eth_dev_close(eth);
 	if (info.device != NULL)
 		rte_dev_remove(info.device);
-	xdp_sockets_close(eth, device_pool);
+	xdp_sockets_close(eth);
 }
 
 // ---- configure ----
@@ -297,8 +307,10 @@ int device_attach(const struct device_want *want, struct device *ret)
 {
 	const struct soft_driver *soft;
 	struct device d = {0};
-	int rc = probe(want, &d);
+	int rc = is_af_xdp(want->devargs) ? xdp_pool_usable() : 0;
 
+	if (rc == 0)
+		rc = probe(want, &d);
 	if (rc < 0) {
 		explain_failure(want->label, want->devargs, rc);
 		return rc;

@@ -3,8 +3,9 @@
 // Calls of DPDK 22.11's drivers on their way to the kernel. Linked into the executable only,
 // whose functions the driver finds first.
 //
-// setsockopt: net_af_xdp's rings are noted (xdp_socket.h). net_af_packet always joins a fanout group that puts IPv4 fragments together in the kernel, and
-// has no argument against it. What comes of that may be larger than the ring's frames and is then
+// setsockopt: net_af_xdp's rings are noted, and its memory is made the whole pool's (xdp_socket.h).
+// net_af_packet always joins a fanout group that puts IPv4 fragments together in the kernel, and has no
+// argument against it. What comes of that may be larger than the ring's frames and is then
 // truncated, so that large fragmented packets could not pass; and the lcores, which reassemble what is for
 // this box and route the rest as it is, would never see a fragment. That one flag is taken out.
 //
@@ -15,6 +16,7 @@
 #include "xdp_socket.h"
 
 #include <linux/if_packet.h>
+#include <linux/if_xdp.h>
 #include <linux/poll.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -24,16 +26,28 @@
 
 #define FANOUT_FLAGS_SHIFT 16
 
+static int set_xdp(int fd, int name, const void *value, socklen_t len)
+{
+	struct xdp_umem_reg reg;
+	int rc;
+
+	if (name == XDP_UMEM_REG && len == sizeof(reg)) {
+		memcpy(&reg, value, sizeof(reg));
+		xdp_umem_cover(&reg);
+		value = &reg;
+	}
+	rc = (int)syscall(SYS_setsockopt, fd, SOL_XDP, name, value, len);
+	if (rc == 0)
+		xdp_socket_note(fd, name, value, len);
+	return rc;
+}
+
 int setsockopt(int fd, int level, int name, const void *value, socklen_t len)
 {
 	int fanout, rc;
 
-	if (level == SOL_XDP) {
-		rc = (int)syscall(SYS_setsockopt, fd, level, name, value, len);
-		if (rc == 0)
-			xdp_socket_note(fd, name, value, len);
-		return rc;
-	}
+	if (level == SOL_XDP)
+		return set_xdp(fd, name, value, len);
 	if (level != SOL_PACKET || name != PACKET_FANOUT || len != sizeof(fanout))
 		return (int)syscall(SYS_setsockopt, fd, level, name, value, len);
 	memcpy(&fanout, value, sizeof(fanout));

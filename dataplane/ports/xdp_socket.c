@@ -10,6 +10,7 @@
 #include <rte_mbuf.h>
 #include <rte_mempool.h>
 
+#include <errno.h>
 #include <linux/if_xdp.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -33,6 +34,38 @@ struct xdp_socket {
 };
 
 static struct xdp_socket sockets[SOCKETS_MAX];
+static struct rte_mempool *pool;
+
+void xdp_sockets_init(struct rte_mempool *packets)
+{
+	pool = packets;
+}
+
+// ---- the memory that they share with the kernel ----------------------------------------------------
+
+// Where addresses count from.
+static uintptr_t pool_page(const struct rte_mempool_memhdr *mem)
+{
+	return (uintptr_t)mem->addr & ~((uintptr_t)getpagesize() - 1);
+}
+
+int xdp_pool_usable(void)
+{
+	return pool->nb_mem_chunks == 1 ? 0 : -ENOTSUP;
+}
+
+// The driver multiplies the packets by their size. But a packet never lies over the end of a page, and without
+// hugepages each takes a page of its own: the kernel would throw away, in silence, every packet whose memory is
+// behind the product.
+void xdp_umem_cover(struct xdp_umem_reg *reg)
+{
+	const struct rte_mempool_memhdr *mem = STAILQ_FIRST(&pool->mem_list);
+
+	if (reg->addr == pool_page(mem))
+		reg->len = (uintptr_t)mem->addr + mem->len - pool_page(mem);
+}
+
+// ---- the sockets and their rings -------------------------------------------------------------------
 
 static int ring_of(int option)
 {
@@ -107,11 +140,11 @@ void xdp_sockets_assign(uint16_t eth)
 
 // ---- giving packets back ---------------------------------------------------------------------------
 
-static void frame_free(struct rte_mempool *pool, uint64_t addr)
+static void frame_free(uint64_t addr)
 {
 	const struct rte_mempool_memhdr *mem = STAILQ_FIRST(&pool->mem_list);
-	uintptr_t begin = (uintptr_t)mem->addr, page = begin & ~((uintptr_t)getpagesize() - 1);
-	uintptr_t at = page + (addr & XSK_UNALIGNED_BUF_ADDR_MASK) + pool->header_size;
+	uintptr_t begin = (uintptr_t)mem->addr;
+	uintptr_t at = pool_page(mem) + (addr & XSK_UNALIGNED_BUF_ADDR_MASK) + pool->header_size;
 
 	if (at >= begin && at + pool->elt_size <= begin + mem->len)
 		rte_mbuf_raw_free((struct rte_mbuf *)at);
@@ -120,7 +153,7 @@ static void frame_free(struct rte_mempool *pool, uint64_t addr)
 }
 
 // Entries that the producer has made and nobody has taken: addresses, or descriptors that begin with one.
-static void ring_drain(struct ring_map *map, uint32_t size, struct rte_mempool *pool)
+static void ring_drain(struct ring_map *map, uint32_t size)
 {
 	uint32_t head, tail;
 
@@ -133,7 +166,7 @@ static void ring_drain(struct ring_map *map, uint32_t size, struct rte_mempool *
 
 		memcpy(&addr, map->at + map->off.desc + (head & (size - 1)) * map->entry,
 			sizeof(addr));
-		frame_free(pool, addr);
+		frame_free(addr);
 	}
 }
 
@@ -152,7 +185,7 @@ static bool is_xdp(int fd)
 	return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) == 0 && domain == AF_XDP;
 }
 
-void xdp_sockets_close(uint16_t eth, struct rte_mempool *pool)
+void xdp_sockets_close(uint16_t eth)
 {
 	for (unsigned int i = 0; i < SOCKETS_MAX; i++) {
 		struct xdp_socket *s = &sockets[i];
@@ -161,7 +194,7 @@ void xdp_sockets_close(uint16_t eth, struct rte_mempool *pool)
 			continue;
 		if (is_xdp(s->fd)) { // else the driver has closed it after all
 			for (unsigned int r = 0; r < RINGS; r++)
-				ring_drain(&s->map[r], s->size[r], pool);
+				ring_drain(&s->map[r], s->size[r]);
 			close(s->fd);
 		}
 		rings_unmap(s);

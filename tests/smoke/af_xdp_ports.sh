@@ -1,8 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-3-Clause
 #
-# Both ports over AF_XDP (copy mode on veth) instead of AF_PACKET; a paced stream each way loses nothing. A port can be
-# taken out of the configuration and put back, any number of times, and costs no packets of the pool.
+# Both ports over AF_XDP (copy mode on veth) instead of AF_PACKET; a paced stream each way loses nothing, and bursts, which
+# use every packet of the pool, cost none of them. A port can be taken out of the configuration and put back, any number of
+# times, at no cost either.
 # shellcheck source=lab.sh
 . "$(dirname "$0")/lab.sh"
 # shellcheck source=traffic.sh
@@ -25,10 +26,13 @@ stream_end in
 check 'LAN to peer: each number once' stream_judge out
 check 'peer to LAN: each number once' stream_judge in
 baseline=$(pool_missing a)
+check 'bursts' eval '[ "$(iperf_bps lana lanp 10.3.0.2 -t 3 -u -b 200M)" -gt 0 ]'
+check 'the pools are as full as before' wait_until 10 pools_are a "$baseline"
 for _ in 1 2 3; do
 	must 'the LAN port goes' reload_with "$xdp | del(.ports[0])"
 	must 'and comes back' reload_with "$xdp"
 	must 'it forwards' session_up lana 10.3.0.2
+	check 'IPv6 too' ping_ok lana fd03::2
 done
 check 'the pools are as full as before' wait_until 10 pools_are a "$baseline"
 check 'clean stop' gateway_stop a
