@@ -7,7 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-// A socket that has been bound to its interface; fanout.c tells each. A descriptor given again is new.
+// A socket that has been bound to its interface; driver_calls.c tells each. A descriptor given again is new.
 void packet_ring_add(int fd);
 bool packet_ring_known(int fd); // any thread
 // Frames of the interface that found the rings full, over all sockets there were on it.
