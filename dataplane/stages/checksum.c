@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //
 // Sums over payloads: the one place of the packet path that reads every byte besides the AEAD. 32-bit
-// words are added into 64-bit lanes, which is the same sum modulo 0xffff.
+// words are added up in 64-bit lanes, which is the same sum modulo 0xffff.
 #include "checksum.h"
 
 #include <immintrin.h>
@@ -22,23 +22,25 @@ static uint64_t sum_tail(uint64_t sum, const uint8_t *b, uint32_t len)
 	return sum;
 }
 
+// Of each lane's 64-bit words the sum S modulo 2^64 and the sum H of the upper halves, which cannot overflow.
+// S - H * 2^32 is the sum of the lower halves, exactly, as that cannot either: three operations for 32 bytes.
 __attribute__((target("avx2"))) static uint64_t sum_avx2(uint64_t sum, const uint8_t *b, uint32_t len)
 {
-	const __m256i zero = _mm256_setzero_si256();
-	__m256i a0 = zero, a1 = zero, a2 = zero, a3 = zero;
+	__m256i s0 = _mm256_setzero_si256(), s1 = s0, h0 = s0, h1 = s0;
 	uint64_t lanes[4];
 
 	for (; len >= 64; b += 64, len -= 64) {
 		__m256i x = _mm256_loadu_si256((const void *)b);
 		__m256i y = _mm256_loadu_si256((const void *)(b + 32));
 
-		a0 = _mm256_add_epi64(a0, _mm256_unpacklo_epi32(x, zero));
-		a1 = _mm256_add_epi64(a1, _mm256_unpackhi_epi32(x, zero));
-		a2 = _mm256_add_epi64(a2, _mm256_unpacklo_epi32(y, zero));
-		a3 = _mm256_add_epi64(a3, _mm256_unpackhi_epi32(y, zero));
+		s0 = _mm256_add_epi64(s0, x);
+		h0 = _mm256_add_epi64(h0, _mm256_srli_epi64(x, 32));
+		s1 = _mm256_add_epi64(s1, y);
+		h1 = _mm256_add_epi64(h1, _mm256_srli_epi64(y, 32));
 	}
-	a0 = _mm256_add_epi64(_mm256_add_epi64(a0, a1), _mm256_add_epi64(a2, a3));
-	_mm256_storeu_si256((void *)lanes, a0);
+	h0 = _mm256_add_epi64(h0, h1);
+	s0 = _mm256_sub_epi64(_mm256_add_epi64(s0, s1), _mm256_slli_epi64(h0, 32));
+	_mm256_storeu_si256((void *)lanes, _mm256_add_epi64(s0, h0));
 	return sum_tail(sum + lanes[0] + lanes[1] + lanes[2] + lanes[3], b, len);
 }
 
