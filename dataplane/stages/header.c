@@ -112,13 +112,10 @@ static uint32_t pull_from_next(struct rte_mbuf *m, uint32_t want)
 	return n;
 }
 
-bool mbuf_pull(struct rte_mbuf *m, uint32_t len)
+bool mbuf_pull_segments(struct rte_mbuf *m, uint32_t len)
 {
-	uint32_t want;
+	uint32_t want = len - m->data_len;
 
-	if (likely(m->data_len >= len))
-		return true;
-	want = len - m->data_len;
 	if (m->pkt_len < len || (uint32_t)m->buf_len - m->data_off - m->data_len < want)
 		return false;
 	while (want > 0)
@@ -126,7 +123,7 @@ bool mbuf_pull(struct rte_mbuf *m, uint32_t len)
 	return true;
 }
 
-void mbuf_trim_to(struct rte_mbuf *m, uint32_t len)
+void mbuf_trim_segments(struct rte_mbuf *m, uint32_t len)
 {
 	struct rte_mbuf *s = m;
 	uint32_t left = len;
@@ -150,15 +147,11 @@ void mbuf_trim_to(struct rte_mbuf *m, uint32_t len)
 	}
 }
 
-void *mbuf_push(struct rte_mempool *pool, struct rte_mbuf **pm, uint16_t len)
+void *mbuf_push_segment(struct rte_mempool *pool, struct rte_mbuf **pm, uint16_t len)
 {
 	struct rte_mbuf *m = *pm;
-	struct rte_mbuf *h;
-	void *at = rte_pktmbuf_prepend(m, len);
+	struct rte_mbuf *h = rte_pktmbuf_alloc(pool);
 
-	if (likely(at != NULL))
-		return at;
-	h = rte_pktmbuf_alloc(pool);
 	if (h == NULL)
 		return NULL;
 	*packet_of(h) = *packet_of(m);
@@ -174,9 +167,9 @@ void *mbuf_push(struct rte_mempool *pool, struct rte_mbuf **pm, uint16_t len)
 	return rte_pktmbuf_mtod(h, void *);
 }
 
-void *mbuf_append(struct rte_mempool *pool, struct rte_mbuf *m, uint16_t len)
+void *mbuf_append_segment(struct rte_mempool *pool, struct rte_mbuf *m, uint16_t len)
 {
-	void *at = rte_pktmbuf_append(m, len);
+	void *at = rte_pktmbuf_append(m, len); // of the last segment
 	struct rte_mbuf *t;
 
 	if (likely(at != NULL))

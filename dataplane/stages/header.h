@@ -124,12 +124,42 @@ enum header_error packet_parse_ip(struct rte_mbuf *m);
 // Whether the UDP checksum at l4_off is right, or absent where it may be. The length has been checked.
 bool packet_udp_checksum_ok(struct rte_mbuf *m);
 
+// The chain surgery behind the four below, for what is not in one segment.
+bool mbuf_pull_segments(struct rte_mbuf *m, uint32_t len);
+void mbuf_trim_segments(struct rte_mbuf *m, uint32_t len);
+void *mbuf_push_segment(struct rte_mempool *pool, struct rte_mbuf **pm, uint16_t len);
+void *mbuf_append_segment(struct rte_mempool *pool, struct rte_mbuf *m, uint16_t len);
+
 // Makes the first len bytes contiguous. False when the packet is shorter or there is no room.
-bool mbuf_pull(struct rte_mbuf *m, uint32_t len);
+static inline bool mbuf_pull(struct rte_mbuf *m, uint32_t len)
+{
+	return likely(m->data_len >= len) || mbuf_pull_segments(m, len);
+}
+
 // Cuts the chain to len bytes, which it has; segments that become empty are freed.
-void mbuf_trim_to(struct rte_mbuf *m, uint32_t len);
+static inline void mbuf_trim_to(struct rte_mbuf *m, uint32_t len)
+{
+	if (likely(m->next == NULL))
+		m->pkt_len = m->data_len = (uint16_t)len;
+	else
+		mbuf_trim_segments(m, len);
+}
+
 // Room for len bytes in front, by a further segment if the headroom is too small: *pm may change. NULL
 // when there is no mbuf.
-void *mbuf_push(struct rte_mempool *pool, struct rte_mbuf **pm, uint16_t len);
+static inline void *mbuf_push(struct rte_mempool *pool, struct rte_mbuf **pm, uint16_t len)
+{
+	void *at = rte_pktmbuf_prepend(*pm, len);
+
+	return likely(at != NULL) ? at : mbuf_push_segment(pool, pm, len);
+}
+
 // len bytes (at most 64) behind the packet, contiguous; NULL when there is no mbuf.
-void *mbuf_append(struct rte_mempool *pool, struct rte_mbuf *m, uint16_t len);
+static inline void *mbuf_append(struct rte_mempool *pool, struct rte_mbuf *m, uint16_t len)
+{
+	void *at = NULL;
+
+	if (likely(m->next == NULL))
+		at = rte_pktmbuf_append(m, len);
+	return likely(at != NULL) ? at : mbuf_append_segment(pool, m, len);
+}
