@@ -38,6 +38,7 @@ struct packet {
 	uint16_t l3_off;         // from data_off to the IP header under consideration
 	uint16_t l4_off;         // likewise to the UDP header, 0 = none
 	uint16_t wg_off;         // likewise to WireGuard's data message, classify .. wg_accept
+	uint16_t wg_len;         // of that message, within classify
 	uint8_t target;          // enum st_stage, for packets in a handoff ring
 	uint8_t drop;            // enum st_drop, set with stage_drop
 	uint8_t passes;          // through this box, for tunnels in tunnels; capped

@@ -8,6 +8,7 @@
 #include "../tables/peer.h"
 #include "../tables/portmap.h"
 #include "header.h"
+#include "tuple.h"
 #include "turn_client.h"
 
 #include <rte_prefetch.h>
@@ -99,7 +100,7 @@ static bool is_data(struct rte_mbuf *m, uint32_t off, uint32_t len)
 	return at != NULL && memcmp(at, type, sizeof(type)) == 0;
 }
 
-// The data message of len bytes at off, in a datagram whose checksum is to be checked first.
+// The data message of len bytes at off, in a datagram whose checksum has not been looked at.
 static void take_data(
 	struct lcore *lc, struct batch *b, struct rte_mbuf *m, uint32_t off, uint32_t len)
 {
@@ -111,13 +112,8 @@ static void take_data(
 		stage_drop(lc, m, ST_DROP_wg_malformed);
 		return;
 	}
-	if (unlikely(!packet_udp_checksum_ok(m))) {
-		stage_drop(lc, m, ST_DROP_udp_bad_checksum);
-		return;
-	}
-	if (unlikely(m->pkt_len > off + len))
-		mbuf_trim_to(m, off + len);
 	p->wg_off = (uint16_t)off;
+	p->wg_len = (uint16_t)len;
 	p->ecn = packet_ecn(m);
 	d = data_of(m);
 	memcpy(&index, d->receiver, 4); // little endian, as this machine
@@ -199,20 +195,35 @@ static void take_turn(struct lcore *lc, struct rte_mbuf *m, enum st_stage stage)
 	stage_push(lc, stage, m);
 }
 
+// All that a datagram's checksum covers is known to be right where the packet comes from its peer's endpoint and
+// the AEAD accepts it; of what it covers elsewhere, the addresses and ports would be taken over unseen.
+static bool intact(struct rte_mbuf *m, struct peer *peer)
+{
+	const struct endpoint *ep = atomic_load_explicit(&peer->endpoint, memory_order_acquire);
+
+	return likely(ep != NULL && came_from(ep, m, udp_of(m))) || packet_udp_checksum_ok(m);
+}
+
 // The keypair must belong to an interface that listens on the port the packet came to; a port towards a
 // TURN server is every interface's, and so is one of a peer.
 static void take_keypair(struct lcore *lc, struct rte_mbuf *m, struct keypair *kp)
 {
+	struct packet *p = packet_of(m);
 	const struct iface *wg = kp != NULL ? iface_get(kp->peer->if_id) : NULL;
 
-	if (unlikely(wg == NULL ||
-		     (wg->listen_port_be != udp_of(m)->dst_port &&
-			     !(packet_of(m)->flags & (PACKET_F_VIA_TURN | PACKET_F_PEER_PORT))))) {
+	if (unlikely(wg == NULL || (wg->listen_port_be != udp_of(m)->dst_port &&
+					   !(p->flags & (PACKET_F_VIA_TURN | PACKET_F_PEER_PORT))))) {
 		stage_drop(lc, m, ST_DROP_wg_no_session);
 	} else if (unlikely(kp->expiry <= lc->now)) {
 		stage_drop(lc, m, ST_DROP_wg_expired);
+	} else if (unlikely(!intact(m, kp->peer))) {
+		stage_drop(lc, m, ST_DROP_udp_bad_checksum);
 	} else {
-		packet_of(m)->keypair = kp;
+		uint32_t end = (uint32_t)p->wg_off + p->wg_len;
+
+		if (unlikely(m->pkt_len > end))
+			mbuf_trim_to(m, end);
+		p->keypair = kp;
 		stage_push(lc, ST_STAGE_wg_open, m);
 	}
 }

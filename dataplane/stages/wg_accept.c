@@ -13,51 +13,13 @@
 #include "mss.h"
 #include "slots.h"
 #include "staging.h"
+#include "tuple.h"
 #include "wg.h"
 
 // A peer goes to the lcore that sent this many of its packets in a row.
 #define OWNER_MOVE_RUN 1024
 // At most one ENDPOINT_SEEN per peer in 1/20 s, and the same one again after 1 s.
 #define SEEN_PER_SECOND 20
-
-static bool same_addrs_ipv4(const struct endpoint *ep, struct rte_mbuf *m)
-{
-	const struct rte_ipv4_hdr *h = packet_ipv4(m);
-	const struct rte_ipv4_hdr *o = (const void *)ep->header;
-
-	return !ep->ipv6 && h->src_addr == o->dst_addr && h->dst_addr == o->src_addr;
-}
-
-static bool same_addrs_ipv6(const struct endpoint *ep, struct rte_mbuf *m)
-{
-	const struct rte_ipv6_hdr *h = packet_ipv6(m);
-
-	return ep->ipv6 && memcmp(h->src_addr, ep->ep.remote.b, 16) == 0 &&
-	       memcmp(h->dst_addr, ep->ep.local.b, 16) == 0;
-}
-
-// Whether a relayed packet came from the peer of the endpoint.
-static bool same_relay(const struct endpoint *ep, const struct packet *p)
-{
-	if (ep->ep.kind != ST_ENDPOINT_CHANNEL)
-		return false;
-	if (p->via_channel != 0)
-		return p->via_channel == ep->ep.channel;
-	return p->via_peer_port_be == ep->ep.relay_peer_port_be &&
-	       addr_equal(&p->via_peer, &ep->ep.relay_peer);
-}
-
-static bool same_tuple(const struct endpoint *ep, struct rte_mbuf *m, const struct rte_udp_hdr *udp)
-{
-	const struct packet *p = packet_of(m);
-
-	if (udp->src_port != ep->ep.remote_port_be || udp->dst_port != ep->ep.local_port_be ||
-		!(packet_is_ipv6(p) ? same_addrs_ipv6(ep, m) : same_addrs_ipv4(ep, m)))
-		return false;
-	if (unlikely(p->flags & PACKET_F_VIA_TURN))
-		return same_relay(ep, p);
-	return ep->ep.kind != ST_ENDPOINT_CHANNEL;
-}
 
 // False: told already, or too much to tell.
 static bool report_tuple(
@@ -94,7 +56,7 @@ static bool is_listened(struct peer *peer, struct rte_mbuf *m, const struct rte_
 		const struct endpoint *ep =
 			atomic_load_explicit(&peer->listened[i], memory_order_acquire);
 
-		if (ep != NULL && same_tuple(ep, m, udp))
+		if (ep != NULL && came_from(ep, m, udp))
 			return true;
 	}
 	return false;
@@ -136,7 +98,7 @@ static void note_tuple(struct lcore *lc, struct peer *peer, struct rte_mbuf *m)
 	const struct rte_udp_hdr *udp =
 		rte_pktmbuf_mtod_offset(m, const struct rte_udp_hdr *, p->l4_off);
 
-	if (likely(ep != NULL && same_tuple(ep, m, udp))) {
+	if (likely(ep != NULL && came_from(ep, m, udp))) {
 		note_selected(lc, peer, ep);
 		if (unlikely(ep->moved))
 			(void)report_tuple(lc, peer, m, udp);

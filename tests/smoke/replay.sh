@@ -34,8 +34,11 @@ before=$(drop_count a wg_no_session)
 must 'packets with a random index are sent' on peer "$WGRAW" replay eth0 "$LAB_DIR/data" --mutate index --times 10
 check 'they find no session' wait_until 3 drop_grew a wg_no_session "$before" 100
 before=$(drop_count a udp_bad_checksum)
-must 'packets with a wrong UDP checksum are sent' on peer "$WGRAW" replay eth0 "$LAB_DIR/data" --mutate udpsum --times 10
+must 'packets with a wrong UDP checksum from elsewhere' on peer "$WGRAW" replay eth0 "$LAB_DIR/data" --mutate udpsum --sport 7 --times 10
 check 'they fail the checksum' wait_until 3 drop_grew a udp_bad_checksum "$before" 100
+before=$(drop_count a wg_replay)
+must 'and from where the peer is' on peer "$WGRAW" replay eth0 "$LAB_DIR/data" --mutate udpsum --times 10
+check 'their counters are known' wait_until 3 drop_grew a wg_replay "$before" 100
 check 'the LAN host got none of them' equal "$(icmp_in)" "$delivered"
 check 'the session goes on' ping_ok lana 10.3.0.2
 check 'it is the same' equal "$(last_handshake gwa strait0 peer)" "$shake"
