@@ -239,21 +239,22 @@ void turn_permissions_expire(struct turn_core *c, struct turn_allocation *a)
 	}
 }
 
-int turn_permission_put(struct turn_core *c, struct turn_allocation *a, const struct st_addr *peer)
+bool turn_permission_fits(struct turn_core *c, struct turn_allocation *a, const struct st_addr *peer)
+{
+	turn_permissions_expire(c, a);
+	return permission_any(a, peer) || a->permissions->len < c->config->limits.permissions;
+}
+
+void turn_permission_put(struct turn_core *c, struct turn_allocation *a, const struct st_addr *peer)
 {
 	uint64_t until = c->now_ms + turn_core_scaled_ms(c, TURN_PERMISSION_S);
 	struct turn_permission *p = permission_any(a, peer);
 	struct turn_permission fresh = {*peer, until};
 
-	if (p) {
+	if (p)
 		p->until_ms = until;
-		return 0;
-	}
-	turn_permissions_expire(c, a);
-	if (a->permissions->len >= c->config->limits.permissions)
-		return -ENOSPC;
-	g_array_append_val(a->permissions, fresh);
-	return 0;
+	else
+		g_array_append_val(a->permissions, fresh);
 }
 
 // ---- channels --------------------------------------------------------------------------------------
@@ -295,22 +296,23 @@ static void forget_expired_channels(struct turn_core *c, struct turn_allocation 
 	}
 }
 
-int turn_channel_put(struct turn_core *c, struct turn_allocation *a, const struct st_addr *peer,
+bool turn_channel_fits(struct turn_core *c, struct turn_allocation *a, uint16_t number)
+{
+	forget_expired_channels(c, a);
+	return turn_channel_by_number(c, a, number) || a->channels->len < c->config->limits.channels;
+}
+
+void turn_channel_put(struct turn_core *c, struct turn_allocation *a, const struct st_addr *peer,
 	uint16_t port_be, uint16_t number)
 {
 	struct turn_channel fresh = {
 		*peer, port_be, number, c->now_ms + turn_core_scaled_ms(c, TURN_CHANNEL_S)};
 	struct turn_channel *ch = turn_channel_by_number(c, a, number);
 
-	if (ch) {
+	if (ch)
 		ch->until_ms = fresh.until_ms;
-		return 0;
-	}
-	forget_expired_channels(c, a);
-	if (a->channels->len >= c->config->limits.channels)
-		return -ENOSPC;
-	g_array_append_val(a->channels, fresh);
-	return 0;
+	else
+		g_array_append_val(a->channels, fresh);
 }
 
 void turn_allocation_recheck(struct turn_core *c, struct turn_allocation *a)

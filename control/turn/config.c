@@ -6,6 +6,7 @@
 #include "../addr.h"
 #include "../config/config_read.h"
 #include "../json.h"
+#include "policy.h"
 
 #include <cjson/cJSON.h>
 #include <sodium.h>
@@ -341,6 +342,8 @@ static int read_relay(struct config_reader *r, const struct json_at *at, struct 
 	struct turn_config_relay *relay = g_new0(struct turn_config_relay, 1);
 	struct json_at addr_at = *at, ext_at;
 	char text[ADDR_TEXT_MAX];
+	const char *form;
+	struct st_addr v4;
 	int e = 0;
 
 	g_ptr_array_add(c->relays, relay);
@@ -350,6 +353,8 @@ static int read_relay(struct config_reader *r, const struct json_at *at, struct 
 	}
 	if (!e)
 		e = read_addr(&addr_at, allowed, &relay->addr);
+	if (!e && !addr_is_v4(&relay->addr) && turn_policy_embedded(&relay->addr, &v4, &form))
+		e = json_error(&addr_at, NULL, "no %s address (RFC 8656 section 21.4)", form);
 	relay->external = relay->addr;
 	if (!e && cJSON_IsObject(at->item)) {
 		ext_at = json_member(at, "external_ip");

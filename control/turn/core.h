@@ -194,9 +194,12 @@ struct turn_channel *turn_channel_by_peer(struct turn_core *c, struct turn_alloc
 	const struct st_addr *peer, uint16_t port_be);
 // Forgets those that are over, so that they do not count.
 void turn_permissions_expire(struct turn_core *c, struct turn_allocation *a);
-// New or anew. 0, or -ENOSPC at the limit.
-int turn_permission_put(struct turn_core *c, struct turn_allocation *a, const struct st_addr *peer);
-int turn_channel_put(struct turn_core *c, struct turn_allocation *a, const struct st_addr *peer,
+// It is there, or one more is within the limit. Forgets those that are over.
+bool turn_permission_fits(struct turn_core *c, struct turn_allocation *a, const struct st_addr *peer);
+bool turn_channel_fits(struct turn_core *c, struct turn_allocation *a, uint16_t number);
+// New or anew; what fits.
+void turn_permission_put(struct turn_core *c, struct turn_allocation *a, const struct st_addr *peer);
+void turn_channel_put(struct turn_core *c, struct turn_allocation *a, const struct st_addr *peer,
 	uint16_t port_be, uint16_t number);
 // Ends permissions and channels that the policy does not allow.
 void turn_allocation_recheck(struct turn_core *c, struct turn_allocation *a);

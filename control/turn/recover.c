@@ -248,8 +248,9 @@ static void take_permissions(struct turn_recovered *r, struct turn_core *c, GHas
 		struct turn_permission *p;
 
 		if (!a || !turn_allocation_for(a, &old->body.key.peer) ||
-			turn_permission_put(c, a, &old->body.key.peer))
+			!turn_permission_fits(c, a, &old->body.key.peer))
 			continue;
+		turn_permission_put(c, a, &old->body.key.peer);
 		p = turn_permission_find(c, a, &old->body.key.peer);
 		p->until_ms = until(r, old->expiry_ms);
 		turn_install_permission(c, a, p, NULL, NULL);
@@ -266,8 +267,9 @@ static void take_channels(struct turn_recovered *r, struct turn_core *c, GHashTa
 
 		if (!a || !turn_allocation_for(a, &k->peer) ||
 			turn_channel_by_number(c, a, old->body.number) ||
-			turn_channel_put(c, a, &k->peer, k->peer_port_be, old->body.number))
+			!turn_channel_fits(c, a, old->body.number))
 			continue;
+		turn_channel_put(c, a, &k->peer, k->peer_port_be, old->body.number);
 		ch = turn_channel_by_number(c, a, old->body.number);
 		ch->until_ms = until(r, old->expiry_ms);
 		turn_install_channel(c, a, ch, NULL, NULL);

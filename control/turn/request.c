@@ -221,8 +221,10 @@ static int dispatch(struct turn_request *r)
 	}
 }
 
-static bool is_of(const struct turn_identity *a, const struct turn_identity *b)
+bool turn_request_is_owners(const struct turn_request *r)
 {
+	const struct turn_identity *a = &r->alloc->identity, *b = r->identity;
+
 	return a->name_len == b->name_len && !memcmp(a->name, b->name, a->name_len);
 }
 
@@ -248,8 +250,7 @@ static void serve(struct turn_core *c, struct turn_request *r)
 	memcpy(r->reply.key, auth.identity.key, sizeof(r->reply.key));
 	if (r->msg->unknowns)
 		answer_unknown(c, &r->reply, r->msg);
-	else if (r->alloc && r->msg->method != TURN_ALLOCATE &&
-		 !is_of(&r->alloc->identity, r->identity))
+	else if (r->alloc && r->msg->method != TURN_ALLOCATE && !turn_request_is_owners(r))
 		turn_reply_error(c, &r->reply, 441);
 	else if ((code = dispatch(r)))
 		turn_reply_error(c, &r->reply, code);

@@ -34,6 +34,9 @@ int turn_request_channel(struct turn_request *r);
 int turn_request_denied(struct turn_request *r, const struct st_addr *peer, uint16_t port_be,
 	const struct turn_denial *why);
 
+// By name; of time-limited credentials the whole of it.
+bool turn_request_is_owners(const struct turn_request *r);
+
 // A success to be filled and sent.
 void turn_reply_begin(const struct turn_reply *r, struct turn_out *o);
 void turn_reply_send(struct turn_core *c, const struct turn_reply *r, struct turn_out *o);

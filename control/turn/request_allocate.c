@@ -286,7 +286,7 @@ static int again(struct turn_request *r)
 	struct turn_allocation *a = r->alloc;
 	struct turn_out o;
 
-	if (memcmp(a->tid, r->msg->tid, TURN_TID_LEN))
+	if (memcmp(a->tid, r->msg->tid, TURN_TID_LEN) || !turn_request_is_owners(r))
 		return 437;
 	if (a->installing)
 		return 0; // its answer is under way

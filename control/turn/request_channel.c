@@ -44,6 +44,13 @@ static int check(struct turn_request *r, struct st_addr *peer, uint16_t *port_be
 	return 0;
 }
 
+// For both or for none: an error leaves nothing.
+static bool has_room(struct turn_request *r, const struct st_addr *peer, uint16_t number)
+{
+	return turn_permission_fits(r->core, r->alloc, peer) &&
+	       turn_channel_fits(r->core, r->alloc, number);
+}
+
 int turn_request_channel(struct turn_request *r)
 {
 	const struct turn_channel *ch;
@@ -59,9 +66,10 @@ int turn_request_channel(struct turn_request *r)
 	code = check(r, &peer, &port_be, &number);
 	if (code)
 		return code;
-	if (turn_permission_put(r->core, r->alloc, &peer) ||
-		turn_channel_put(r->core, r->alloc, &peer, port_be, number))
+	if (!has_room(r, &peer, number))
 		return 508;
+	turn_permission_put(r->core, r->alloc, &peer);
+	turn_channel_put(r->core, r->alloc, &peer, port_be, number);
 	p = turn_permission_find(r->core, r->alloc, &peer);
 	ch = turn_channel_by_number(r->core, r->alloc, number);
 	turn_reply_begin(&r->reply, &o);
