@@ -6,6 +6,7 @@
 #include "../../../../control/turn/message.h"
 #include "suite.h"
 
+#include <glib.h>
 #include <sodium.h>
 
 #include <arpa/inet.h>
@@ -260,6 +261,86 @@ static void a_message_that_does_not_fit_is_not_sent(void)
 	CU_ASSERT_EQUAL(turn_out_end(&o), 0);
 }
 
+static void padding_is_zero_whatever_the_buffer_held(void)
+{
+	static const uint8_t tid[TURN_TID_LEN] = {3};
+	struct turn_out o;
+
+	for (size_t len = 0; len < 9; len++) {
+		memset(&o, 0xee, sizeof(o));
+		turn_out_begin(&o, TURN_ALLOCATE, TURN_SUCCESS, tid);
+		turn_out_bytes(&o, TURN_T_SOFTWARE, "software!", len);
+		CU_ASSERT_EQUAL(turn_out_end(&o), TURN_MSG_HEADER + 4 + ((len + 3) & ~(size_t)3));
+		CU_ASSERT_EQUAL(o.data[TURN_MSG_HEADER + 3], len);
+		for (size_t i = TURN_MSG_HEADER + 4 + len; i < o.len; i++)
+			CU_ASSERT_EQUAL(o.data[i], 0);
+	}
+}
+
+// RFC 8489 14.6 lets a use of STUN take cut ones; TURN takes whole ones only.
+static void a_cut_sha256_verifies_nothing(void)
+{
+	static const uint8_t tid[TURN_TID_LEN] = {4};
+
+	for (size_t len = 0; len <= TURN_SHA256_LEN; len += 4) {
+		uint8_t mac[TURN_SHA256_LEN];
+		struct turn_out o;
+		struct turn_msg m;
+
+		turn_out_begin(&o, TURN_REFRESH, TURN_REQUEST, tid);
+		turn_out_u32(&o, TURN_T_LIFETIME, 600);
+		// What the sender of a cut one computes: the header says the cut length.
+		o.data[3] = (uint8_t)(o.len - TURN_MSG_HEADER + 4 + len);
+		turn_hmac(true, mac, (const uint8_t *)"k", 1, o.data, o.len, NULL, 0);
+		turn_out_bytes(&o, TURN_T_MESSAGE_INTEGRITY_SHA256, mac, len);
+		CU_ASSERT_EQUAL_FATAL(turn_msg_parse(&m, o.data, turn_out_end(&o)), 0);
+		CU_ASSERT_EQUAL(turn_msg_verify(&m, TURN_A_MESSAGE_INTEGRITY_SHA256,
+					(const uint8_t *)"k", 1),
+			len == TURN_SHA256_LEN);
+	}
+}
+
+// In memory of exactly its length and at every alignment, so that a sanitizer sees one byte too many.
+static void mutations_are_read_within_their_bounds(void)
+{
+	uint8_t data[256], *exact;
+	size_t len = from_hex(data, sizeof(data), sample_request);
+	struct st_addr a;
+	struct turn_msg m;
+	uint16_t port;
+	uint32_t v;
+
+	for (unsigned int i = 0; i < 20000; i++) {
+		size_t cut = i % 3 ? len : TURN_MSG_HEADER + randombytes_uniform((uint32_t)len - 20),
+		       shift = i % 4, at = 0;
+
+		exact = g_malloc(cut + shift);
+		memcpy(exact + shift, data, cut);
+		for (unsigned int k = randombytes_uniform(4); k > 0; k--)
+			exact[shift + randombytes_uniform((uint32_t)cut)] =
+				(uint8_t)randombytes_random();
+		// Mostly so that it gets past the header.
+		if (i % 8) {
+			exact[shift + 2] = (uint8_t)((cut - TURN_MSG_HEADER) >> 8);
+			exact[shift + 3] = (uint8_t)(cut - TURN_MSG_HEADER) & 0xfc;
+		}
+		if (!turn_msg_parse(&m, exact + shift, cut)) {
+			for (int k = 0; k < TURN_A_COUNT; k++)
+				turn_msg_u32(&m, k, &v);
+			while (turn_msg_next_peer(&m, &at, &a, &port) > 0)
+				;
+			turn_msg_peer(&m, &a, &port);
+			turn_msg_verify(&m, TURN_A_MESSAGE_INTEGRITY, data, 16);
+			turn_msg_verify(&m, TURN_A_MESSAGE_INTEGRITY_SHA256, data, 16);
+			for (int k = 0; k < TURN_A_COUNT; k++)
+				CU_ASSERT(!m.attr[k].at ||
+					  (m.attr[k].at >= m.data + TURN_MSG_HEADER &&
+						  m.attr[k].at + m.attr[k].len <= m.data + m.len));
+		}
+		g_free(exact);
+	}
+}
+
 int main(void)
 {
 	static CU_TestInfo tests[] = {
@@ -272,6 +353,9 @@ int main(void)
 		TEST(a_peer_in_mapped_spelling_is_not_taken_for_ipv4),
 		TEST(every_peer_of_a_request_is_found),
 		TEST(a_message_that_does_not_fit_is_not_sent),
+		TEST(padding_is_zero_whatever_the_buffer_held),
+		TEST(a_cut_sha256_verifies_nothing),
+		TEST(mutations_are_read_within_their_bounds),
 		CU_TEST_INFO_NULL,
 	};
 

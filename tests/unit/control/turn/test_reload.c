@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// What a changed configuration does to running sessions.
+#include "core_rig.h"
+
+static void a_reload_cuts_off_a_peer_that_is_denied_now(void)
+{
+	struct config *old;
+	struct client c;
+
+	begin_with(usual);
+	client_init(&c, "203.0.113.5", 1000);
+	CU_ASSERT_EQUAL(allocate(&c), 0);
+	CU_ASSERT_EQUAL(bind_channel(&c, "198.51.100.1", 9, 0x4001), 0);
+	CU_ASSERT_EQUAL(permit(&c, "198.51.100.2"), 0);
+	old = config;
+	config = parse_config(
+		"\"relay_addresses\": [\"192.0.2.1\", \"2001:db8:1::1\"], \"relay_ports\": "
+		"{\"min\": 50000, "
+		"\"max\": 50019}, \"allow_peers\": [\"198.51.100.0/24\"], \"deny_peers\": "
+		"[\"198.51.100.1/32\"], \"secrets\": [\"others now\"]");
+	turn_core_apply(&core, config->turn);
+	config_free(old);
+	CU_ASSERT_EQUAL(dp_double_count(dp, ST_CHANNEL), 0);
+	CU_ASSERT_EQUAL(dp_double_count(dp, ST_PERMISSION), 1);
+	CU_ASSERT_EQUAL(turn_core_allocations(&core), 1);
+	// Its user is no more, its session is.
+	CU_ASSERT_EQUAL(refresh(&c, 600), 0);
+	end();
+}
+
+static void denied_ports_are_told_to_the_lcores(void)
+{
+	const char *head = "\"relay_addresses\": [\"192.0.2.1\"], \"secrets\": [\"s\"]";
+	char *some = g_strconcat(head, ", \"deny_peer_ports\": [25, \"6000-6010\"]", NULL);
+	struct st_turn_deny_ports d;
+	struct config *old;
+
+	begin_with(some);
+	CU_ASSERT_EQUAL(dp_double_count(dp, ST_TURN_DENY_PORTS), 2);
+	old = config;
+	config = parse_config(head);
+	turn_core_apply(&core, config->turn);
+	config_free(old);
+	CU_ASSERT_EQUAL(dp_double_count(dp, ST_TURN_DENY_PORTS), 0);
+	old = config;
+	config = parse_config(some);
+	turn_core_apply(&core, config->turn);
+	config_free(old);
+	CU_ASSERT_EQUAL(dp_double_count(dp, ST_TURN_DENY_PORTS), 2);
+	memcpy(&d, object(ST_TURN_DENY_PORTS, 1)->body, sizeof(d));
+	CU_ASSERT(d.key.port_lo_be == htons(6000) && d.key.port_hi_be == htons(6010));
+	g_free(some);
+	end();
+}
+
+static void a_reload_to_strict_expiry_shortens_running_sessions(void)
+{
+#define SECRET "\"relay_addresses\": [\"192.0.2.1\"], \"secrets\": [\"s3\"]"
+	char password[TURN_PASSWORD_LEN + 1], name[32];
+	struct config *strict = parse_config(SECRET ", \"strict_expiry\": true");
+	struct client c;
+
+	begin_with(SECRET);
+	client_init(&c, "203.0.113.5", 1000);
+	g_snprintf(name, sizeof(name), "%lld", (long long)core.wall_s + 60);
+	turn_auth_password(password, "s3", name, strlen(name));
+	c.name = name;
+	c.password = password;
+	CU_ASSERT_EQUAL(allocate(&c), 0);
+	CU_ASSERT_EQUAL(lifetime(&c), 600);
+	turn_core_apply(&core, strict->turn);
+	settle();
+	CU_ASSERT_EQUAL(object(ST_RELAY, 0)->expiry_ms, 60000);
+	core.now_ms += 62000;
+	turn_core_tick(&core);
+	CU_ASSERT_EQUAL(turn_core_allocations(&core), 0);
+	turn_core_apply(&core, config->turn);
+	config_free(strict);
+	end();
+#undef SECRET
+}
+
+int main(void)
+{
+	static CU_TestInfo tests[] = {
+		TEST(a_reload_cuts_off_a_peer_that_is_denied_now),
+		TEST(denied_ports_are_told_to_the_lcores),
+		TEST(a_reload_to_strict_expiry_shortens_running_sessions),
+		CU_TEST_INFO_NULL,
+	};
+
+	return sodium_init() < 0 ? 1 : run_tests("turn/reload", tests);
+}

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// What the next straitd takes over after a kill.
+#include "core_rig.h"
+
+static void everything_is_refreshable_after_a_restart(void)
+{
+	struct turn_recovered *old = turn_recovered_new();
+	struct client c, d;
+	uint16_t port;
+
+	begin_with(usual);
+	client_init(&c, "203.0.113.5", 1000);
+	client_init(&d, "203.0.113.6", 1000);
+	turn_out_u32(allocate_request(&c), TURN_T_ADDITIONAL_ADDRESS_FAMILY, 2u << 24);
+	CU_ASSERT_EQUAL(ask(&c), 0);
+	port = relayed_port(&c, 0);
+	CU_ASSERT_EQUAL(bind_channel(&c, "198.51.100.1", 9, 0x4001), 0);
+	CU_ASSERT_EQUAL(permit(&c, "2001:db8:2::1"), 0);
+	d.sha256 = true;
+	CU_ASSERT_EQUAL(allocate(&d), 0);
+	allocate_request(&c);
+	for (guint n = 0; n < dp->objects->len; n++) {
+		const struct dp_double_object *o = dp->objects->pdata[n];
+		struct dp_item item = {
+			o->kind, o->body, o->body_len, o->blob, o->blob_len, o->expiry_ms, -1};
+
+		turn_recovered_add(old, &item);
+		// No password and no key is to be read in it.
+		CU_ASSERT_PTR_NULL(memmem(o->blob, o->blob_len, "wonderland", 10));
+	}
+	turn_core_fini(&core);
+	g_ptr_array_set_size(dp->objects, 0);
+	begin_core();
+	CU_ASSERT_EQUAL(turn_recovered_take(old, &core), 2);
+	CU_ASSERT_EQUAL(dp_double_count(dp, ST_RELAY), 3);
+	CU_ASSERT_EQUAL(dp_double_count(dp, ST_CHANNEL), 1);
+	CU_ASSERT_EQUAL(dp_double_count(dp, ST_PERMISSION), 2);
+	CU_ASSERT_EQUAL(turn_ports_unused(core.ports, 0), 20 - 2);
+	CU_ASSERT_EQUAL(refresh(&c, 600), 0); // under the old nonce
+	CU_ASSERT_EQUAL(refresh(&d, 600), 0);
+	CU_ASSERT_EQUAL(bind_channel(&c, "198.51.100.1", 9, 0x4002), 400); // it knows the old one
+	CU_ASSERT_EQUAL(bind_channel(&c, "198.51.100.1", 9, 0x4001), 0);
+	c.name = "bob";
+	c.password = "builder";
+	CU_ASSERT_EQUAL(refresh(&c, 600), 441);
+	CU_ASSERT_EQUAL(turn_allocation_find(&core, &c.tuple)->relayed[TURN_V4].port, port);
+	turn_recovered_free(old);
+	end();
+}
+
+int main(void)
+{
+	static CU_TestInfo tests[] = {
+		TEST(everything_is_refreshable_after_a_restart),
+		CU_TEST_INFO_NULL,
+	};
+
+	return sodium_init() < 0 ? 1 : run_tests("turn/restart", tests);
+}
