@@ -133,6 +133,29 @@ static void write_ipv6(uint8_t *at, const struct plan *pl, const struct received
 	memcpy(at + 24, pl->dst, 16);
 }
 
+// Of a channel's four bytes, or none, without a call.
+static uint64_t prefix_sum(const struct turn_to *to)
+{
+	uint32_t w;
+
+	if (to->prefix_len == 0)
+		return 0;
+	if (unlikely(to->prefix_len != sizeof(w)))
+		return sum_bytes(0, to->prefix, to->prefix_len);
+	memcpy(&w, to->prefix, sizeof(w));
+	return w;
+}
+
+static void write_prefix(uint8_t *at, const struct turn_to *to)
+{
+	if (to->prefix_len == 0)
+		return;
+	if (likely(to->prefix_len == 4))
+		memcpy(at, to->prefix, 4);
+	else
+		memcpy(at, to->prefix, to->prefix_len);
+}
+
 // The checksum of the new datagram. One that came without keeps having none over IPv4.
 static uint16_t new_checksum(struct rte_mbuf *m, const struct received *r, const struct plan *pl,
 	const struct turn_from *from, const struct turn_to *to)
@@ -149,7 +172,7 @@ static uint16_t new_checksum(struct rte_mbuf *m, const struct received *r, const
 	} else {
 		sum += payload_sum(m, r, from);
 	}
-	csum = (uint16_t)~sum_fold(sum_bytes(sum, to->prefix, to->prefix_len));
+	csum = (uint16_t)~sum_fold(sum + prefix_sum(to));
 	return csum != 0 ? csum : 0xffff;
 }
 
@@ -180,7 +203,7 @@ static struct rte_mbuf *rewrite(struct lcore *lc, struct rte_mbuf *m, const stru
 	u[0] = pl->sport_be | (uint32_t)pl->dport_be << 16;
 	u[1] = rte_cpu_to_be_16((uint16_t)(pl->len - pl->head + UDP_LEN)) | (uint32_t)csum << 16;
 	memcpy(at + pl->head - UDP_LEN, u, UDP_LEN);
-	memcpy(at + pl->head, to->prefix, to->prefix_len);
+	write_prefix(at + pl->head, to);
 	return m;
 }
 
