@@ -69,9 +69,10 @@ static void note_selected(struct lcore *lc, struct peer *peer, const struct endp
 		atomic_store_explicit(&peer->selected_tuple, ep->tuple, memory_order_release);
 }
 
-// Answers go to where the peer is, from this packet on, when the way there can be the same: the same address
-// of ours, the same port of the box. All else has to wait until straitd has asked the kernel. Where ICE
-// chose the tuple, only ICE changes it.
+// Answers go to where the peer is, and come from the address of ours that it uses (sticky source), from this
+// packet on, when the way there can be the same: it came in by the same port of the box and in the same
+// family. All else has to wait until straitd has asked the kernel. Where ICE chose the tuple, only ICE
+// changes it.
 static void follow(struct lcore *lc, struct peer *peer, const struct endpoint *ep,
 	struct rte_mbuf *m, const struct rte_udp_hdr *udp)
 {
@@ -79,12 +80,10 @@ static void follow(struct lcore *lc, struct peer *peer, const struct endpoint *e
 
 	if (ep->ep.kind != ST_ENDPOINT_DIRECT || (ep->ep.flags & ST_ENDPOINT_F_NOMINATED) != 0 ||
 		packet_of(m)->iif != ep->ep.if_id || udp->dst_port != ep->ep.local_port_be ||
-		udp->src_port == 0)
+		packet_is_ipv6(packet_of(m)) != ep->ipv6 || udp->src_port == 0)
 		return;
 	packet_addrs(m, &remote, &local);
-	if (!addr_equal(&local, &ep->ep.local))
-		return;
-	ep = endpoint_move(peer, ep, &remote, udp->src_port);
+	ep = endpoint_move(peer, ep, &local, &remote, udp->src_port);
 	if (ep != NULL)
 		note_selected(lc, peer, ep);
 }

@@ -243,13 +243,14 @@ void endpoint_spare_free(struct peer *peer)
 
 // The same way out: what stood on link stays on link, what was behind a gateway stays behind it.
 static void spare_fill(struct endpoint *spare, const struct endpoint *from,
-	const struct st_addr *remote, uint16_t remote_port_be)
+	const struct st_addr *local, const struct st_addr *remote, uint16_t remote_port_be)
 {
 	uint32_t tuple = spare->tuple;
 	bool on_link = memcmp(&from->ep.nexthop, &from->ep.remote, sizeof(*remote)) == 0;
 
 	memset(spare, 0, sizeof(*spare));
 	spare->ep = from->ep;
+	spare->ep.local = *local;
 	spare->ep.remote = *remote;
 	spare->ep.remote_port_be = remote_port_be;
 	if (on_link)
@@ -260,7 +261,7 @@ static void spare_fill(struct endpoint *spare, const struct endpoint *from,
 }
 
 const struct endpoint *endpoint_move(struct peer *peer, const struct endpoint *from,
-	const struct st_addr *remote, uint16_t remote_port_be)
+	const struct st_addr *local, const struct st_addr *remote, uint16_t remote_port_be)
 {
 	struct endpoint *spare;
 	const struct endpoint *expected = from;
@@ -271,7 +272,7 @@ const struct endpoint *endpoint_move(struct peer *peer, const struct endpoint *f
 	spare = atomic_exchange_explicit(&peer->spare, NULL, memory_order_acq_rel);
 	if (spare == NULL)
 		return NULL;
-	spare_fill(spare, from, remote, remote_port_be);
+	spare_fill(spare, from, local, remote, remote_port_be);
 	if (!atomic_compare_exchange_strong_explicit(&peer->endpoint, &expected, spare,
 		    memory_order_acq_rel, memory_order_relaxed)) {
 		// straitd was faster.

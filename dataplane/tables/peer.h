@@ -98,10 +98,11 @@ struct peer {
 void keypair_lookup_bulk(const uint32_t *indices, unsigned int n, struct keypair **ret);
 
 // ---- the peer's owner ----
-// An authenticated packet came from there, to the address and by the port of slot 0, which is `from`: that
-// is where answers go, before straitd has heard of it. NULL: not now, straitd will do it.
+// An authenticated packet came from remote to that address of ours, in the family and by the port of slot 0,
+// which is `from`: answers go there and come from here, before straitd has heard of it. NULL: not now,
+// straitd will do it.
 const struct endpoint *endpoint_move(struct peer *peer, const struct endpoint *from,
-	const struct st_addr *remote, uint16_t remote_port_be);
+	const struct st_addr *local, const struct st_addr *remote, uint16_t remote_port_be);
 
 // ---- main only ----
 int peer_set(const void *body, const void *old);
