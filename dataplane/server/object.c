@@ -20,10 +20,11 @@
 #define BUCKETS_INIT 64 // power of two
 
 struct object {
-	struct object *chain;       // in its bucket
-	struct object *prev, *next; // in its kind's list
-	uint64_t expiry;            // ms of the store's clock, 0 = never
-	size_t heap_at;             // place in the heap, valid while expiry != 0
+	struct object *chain;                   // in its bucket
+	struct object *prev, *next;             // in its kind's list
+	struct object *owned_prev, *owned_next; // in its owner's list
+	uint64_t expiry;                        // ms of the store's clock, 0 = never
+	size_t heap_at;                         // place in the heap, valid while expiry != 0
 	uint16_t blob_len;
 	uint8_t slot; // of its kind
 	bool marked;
@@ -38,6 +39,7 @@ struct kind_state {
 	uint32_t nb_buckets, level, room;
 	uint32_t count, max;
 	struct object *head, *tail;
+	struct object **owned; // by owner, NULL: the kind has none
 	struct object_cursor *cursors;
 };
 
@@ -153,6 +155,32 @@ static struct object *find(const struct kind_state *ks, const void *key)
 	return o;
 }
 
+static void owned_link(struct kind_state *ks, struct object *o)
+{
+	struct object **head;
+
+	if (ks->owned == NULL)
+		return;
+	head = &ks->owned[ks->kind->owner(o->data)];
+	o->owned_prev = NULL;
+	o->owned_next = *head;
+	if (*head != NULL)
+		(*head)->owned_prev = o;
+	*head = o;
+}
+
+static void owned_unlink(struct kind_state *ks, struct object *o)
+{
+	if (ks->owned == NULL)
+		return;
+	if (o->owned_prev != NULL)
+		o->owned_prev->owned_next = o->owned_next;
+	else
+		ks->owned[ks->kind->owner(o->data)] = o->owned_next;
+	if (o->owned_next != NULL)
+		o->owned_next->owned_prev = o->owned_prev;
+}
+
 // One bucket more: what belongs into it stood in the one `level` in front of it.
 static void grow(struct kind_state *ks)
 {
@@ -187,6 +215,7 @@ static void link_new(struct kind_state *ks, struct object *o)
 		ks->head = o;
 	ks->tail = o;
 	ks->count++;
+	owned_link(ks, o);
 	for (struct object_cursor *c = ks->cursors; c != NULL; c = c->link)
 		if (c->at == NULL)
 			c->at = o;
@@ -211,6 +240,7 @@ static void unlink_object(struct kind_state *ks, struct object *o)
 	else
 		ks->tail = o->prev;
 	ks->count--;
+	owned_unlink(ks, o);
 	for (struct object_cursor *c = ks->cursors; c != NULL; c = c->link)
 		if (c->at == o)
 			c->at = o->next;
@@ -237,6 +267,8 @@ static void replace(struct kind_state *ks, struct object *old, struct object *o)
 		o->next->prev = o;
 	else
 		ks->tail = o;
+	owned_unlink(ks, old);
+	owned_link(ks, o);
 	for (struct object_cursor *c = ks->cursors; c != NULL; c = c->link)
 		if (c->at == old)
 			c->at = o;
@@ -287,6 +319,9 @@ int objects_init(void)
 		ks->max = k->max;
 		if (buckets_reserve(ks, k->max) < 0)
 			return -ENOMEM;
+		ks->owned = k->owner == NULL ? NULL : pages_reserve(k->owners * sizeof(*ks->owned));
+		if (k->owner != NULL && ks->owned == NULL)
+			return -ENOMEM;
 		store.nb_kinds++;
 	}
 	return 0;
@@ -311,6 +346,8 @@ void objects_fini(void)
 		while (ks->tail != NULL)
 			remove_object(ks, ks->tail);
 		pages_free(ks->buckets, ks->room * sizeof(struct object *));
+		pages_free(ks->owned, ks->kind->owners * sizeof(struct object *));
+		ks->owned = NULL; // handlers of earlier kinds ask for it
 	}
 	free(store.heap);
 	memset(&store, 0, sizeof(store));
@@ -401,6 +438,15 @@ const void *object_find(uint16_t kind, const void *key)
 	struct object *o = ks == NULL ? NULL : find(ks, key);
 
 	return o == NULL ? NULL : o->data;
+}
+
+const void *object_owned(uint16_t kind, uint32_t owner)
+{
+	struct kind_state *ks = state_find(kind);
+
+	if (ks == NULL || ks->owned == NULL || owner >= ks->kind->owners || ks->owned[owner] == NULL)
+		return NULL;
+	return ks->owned[owner]->data;
 }
 
 uint32_t object_setting_expiry(void)

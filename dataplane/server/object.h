@@ -24,6 +24,9 @@ struct object_kind {
 	int (*set)(const void *body, const void *old); // old NULL = new; on error the old stays
 	void (*del)(const void *body);
 	void (*scrub)(void *body);
+	// Objects of one owner are found by its number, which is below `owners`. NULL: they have none.
+	uint32_t (*owner)(const void *body);
+	uint32_t owners;
 };
 extern const struct object_kind object_kinds[]; // ends with kind 0; in object_kinds.c, visible in one place
 
@@ -36,6 +39,8 @@ int object_set(uint16_t kind, const void *body, uint16_t body_len, const void *b
 int object_del(uint16_t kind, const void *key, uint16_t key_len);
 // Handlers that remove what another object owns (a peer's keys) use this as well.
 const void *object_find(uint16_t kind, const void *key);
+// The body of one that belongs to owner, NULL: it has none.
+const void *object_owned(uint16_t kind, uint32_t owner);
 uint64_t object_count(uint16_t kind);
 void object_each(uint16_t kind,
 	void (*fn)(const void *body, const void *blob, uint16_t blob_len, uint32_t expiry_left_ms,

@@ -25,6 +25,11 @@ static void key_scrub(void *body)
 	sodium_memzero(k->recv_key, sizeof(k->recv_key));
 }
 
+static uint32_t allowed_ip_owner(const void *body)
+{
+	return ((const struct st_allowed_ip *)body)->peer_id;
+}
+
 #define KIND(number, label, type, keytype, cap, fl, set_fn, del_fn)                                \
 	{                                                                                          \
 		.kind = (number), .name = (label), .key_len = sizeof(struct keytype),              \
@@ -42,8 +47,15 @@ const struct object_kind object_kinds[] = {
 	KIND(ST_PORTMAP, "portmap", st_portmap, st_portmap_key, PORTMAP_MAX_ENTRIES, 0, portmap_set,
 		portmap_del),
 	KIND(ST_PEER, "peer", st_peer, st_peer_key, ST_MAX_PEERS, 0, peer_set, peer_del),
-	KIND(ST_ALLOWED_IP, "allowed_ip", st_allowed_ip, st_allowed_ip_key, 1000000, 0,
-		allowed_ip_set, allowed_ip_del),
+	{.kind = ST_ALLOWED_IP,
+		.name = "allowed_ip",
+		.key_len = sizeof(struct st_allowed_ip_key),
+		.body_len = sizeof(struct st_allowed_ip),
+		.max = 1000000,
+		.set = allowed_ip_set,
+		.del = allowed_ip_del,
+		.owner = allowed_ip_owner,
+		.owners = ST_MAX_PEERS},
 	KIND(ST_ENDPOINT, "endpoint", st_endpoint, st_endpoint_key, ST_MAX_PEERS *ST_ENDPOINT_SLOTS,
 		0, endpoint_set, endpoint_del),
 	{.kind = ST_KEY,

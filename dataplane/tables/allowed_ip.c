@@ -30,10 +30,9 @@ static bool prefix_ok(const struct st_prefix *p)
 int allowed_ip_set(const void *body, const void *old)
 {
 	const struct st_allowed_ip *a = body;
-	struct peer *peer = peer_by_id(a->peer_id), *was;
+	struct peer *peer = peer_by_id(a->peer_id);
 	const struct iface *iface;
-	void *value = NULL;
-	int rc;
+	void *was = NULL;
 
 	if (!prefix_ok(&a->key.prefix))
 		return -EINVAL;
@@ -44,25 +43,15 @@ int allowed_ip_set(const void *body, const void *old)
 	iface = iface_get(peer->if_id);
 	if (iface == NULL || iface->allowed_ips == NULL)
 		return -ENODEV;
-	rc = lpm_set(iface->allowed_ips, is_v6(&a->key.prefix), &a->key.prefix, peer, &value);
-	if (rc < 0)
-		return rc;
-	was = value;
-	if (was != NULL)
-		was->main->allowed_ips--;
-	peer->main->allowed_ips++;
-	return 0;
+	return lpm_set(iface->allowed_ips, is_v6(&a->key.prefix), &a->key.prefix, peer, &was);
 }
 
 void allowed_ip_del(const void *body)
 {
 	const struct st_allowed_ip *a = body;
 	const struct iface *iface = iface_get((uint16_t)a->key.if_id);
-	struct peer *was;
 
 	if (iface == NULL || iface->allowed_ips == NULL)
 		return;
-	was = lpm_del(iface->allowed_ips, is_v6(&a->key.prefix), &a->key.prefix);
-	if (was != NULL)
-		was->main->allowed_ips--;
+	(void)lpm_del(iface->allowed_ips, is_v6(&a->key.prefix), &a->key.prefix);
 }

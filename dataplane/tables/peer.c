@@ -139,22 +139,15 @@ static void keys_remove(struct peer *peer)
 	}
 }
 
-// As a rule straitd has deleted them before, and there is nothing to look for.
-static void allowed_ips_remove(struct peer *peer)
+static void allowed_ips_remove(const struct peer *peer)
 {
-	struct object_cursor c;
-	struct object_view v;
+	const struct st_allowed_ip *a;
 
-	if (peer->main->allowed_ips == 0 || object_cursor_open(&c, ST_ALLOWED_IP) < 0)
-		return;
-	while (peer->main->allowed_ips > 0 && object_cursor_next(&c, &v)) {
-		const struct st_allowed_ip *a = v.body;
+	while ((a = object_owned(ST_ALLOWED_IP, peer->id)) != NULL) {
 		struct st_allowed_ip_key key = a->key;
 
-		if (a->peer_id == peer->id)
-			object_del(ST_ALLOWED_IP, &key, sizeof(key));
+		object_del(ST_ALLOWED_IP, &key, sizeof(key));
 	}
-	object_cursor_close(&c);
 }
 
 static void peer_free(void *arg)

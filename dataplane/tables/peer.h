@@ -132,7 +132,6 @@ void keypair_tables_fini(void);
 struct command;
 struct peer_main {
 	struct keypair *keys[PEER_KEYS_MAX];
-	uint32_t allowed_ips;                // how many point here
 	struct command *cmd_head, *cmd_tail; // one at a time is with the owner
 	uint8_t dirty;                       // turns left in which its counters are looked at
 	uint64_t seen[4]; // newest stamps reported: data sent, any sent, data received, any received

@@ -42,6 +42,11 @@ static void owner_del(const void *body)
 	object_del(1, &id, sizeof(id));
 }
 
+static uint32_t thing_owner(const void *body)
+{
+	return ((const struct thing *)body)->value;
+}
+
 const struct object_kind object_kinds[] = {
 	{.kind = 1,
 		.name = "thing",
@@ -66,6 +71,15 @@ const struct object_kind object_kinds[] = {
 		.max = 100,
 		.set = thing_set,
 		.del = owner_del},
+	{.kind = 4,
+		.name = "owned",
+		.key_len = 4,
+		.body_len = 8,
+		.max = 100,
+		.set = thing_set,
+		.del = thing_del,
+		.owner = thing_owner,
+		.owners = 8},
 	{.kind = 0},
 };
 
@@ -333,6 +347,38 @@ static void a_cursor_survives_changes_under_it(void)
 	objects_fini();
 }
 
+static uint32_t first_of(uint32_t owner)
+{
+	const struct thing *t = object_owned(4, owner);
+
+	return t == NULL ? 0 : t->id;
+}
+
+static void what_an_owner_has_is_found_by_its_number(void)
+{
+	uint32_t id = 2;
+
+	begin();
+	CU_ASSERT_EQUAL(first_of(3), 0);
+	CU_ASSERT_EQUAL(put(4, 1, 3, 0), 0);
+	CU_ASSERT_EQUAL(put(4, 2, 3, 0), 0);
+	CU_ASSERT_EQUAL(put(4, 5, 3, 100), 0);
+	CU_ASSERT_EQUAL(put(4, 9, 7, 0), 0);
+	CU_ASSERT_EQUAL(put(4, 1, 4, 0), 0); // moves to another owner
+	CU_ASSERT_EQUAL(first_of(4), 1);
+	object_expire(1100, on_expired);
+	CU_ASSERT_EQUAL(first_of(3), 2);
+	CU_ASSERT_EQUAL(put(4, 1, 3, 0), 0); // and back
+	CU_ASSERT_EQUAL(first_of(4), 0);
+	CU_ASSERT_EQUAL(object_del(4, &id, 4), 0);
+	CU_ASSERT_EQUAL(first_of(3), 1);
+	CU_ASSERT_EQUAL(first_of(7), 9);
+	CU_ASSERT_EQUAL(first_of(8), 0); // beyond the owners there are
+	CU_ASSERT_PTR_NULL(object_owned(1, 3));
+	objects_fini();
+	CU_ASSERT_PTR_NULL(object_owned(4, 3));
+}
+
 int main(void)
 {
 	CU_TestInfo tests[] = {
@@ -349,6 +395,7 @@ int main(void)
 		{"another cap can be set", another_cap_can_be_set},
 		{"many expiries come in order", many_expiries_come_in_order},
 		{"a cursor survives changes under it", a_cursor_survives_changes_under_it},
+		{"what an owner has is found by its number", what_an_owner_has_is_found_by_its_number},
 		CU_TEST_INFO_NULL,
 	};
 
