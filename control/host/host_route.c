@@ -24,6 +24,7 @@ struct wanted {
 	uint32_t index;     // 0: by via
 	uint32_t table;
 	uint32_t metric;
+	bool there; // in the kernel's table already
 };
 
 struct wanted_rule {
@@ -33,8 +34,27 @@ struct wanted_rule {
 
 struct wants {
 	GArray *routes, *rules;
+	GHashTable *by_prefix; // of routes: table, prefix and metric are unique
 	GArray *stale_routes, *stale_rules;
 };
+
+static guint wanted_hash(gconstpointer p)
+{
+	const struct wanted *w = p;
+	guint h = 2166136261U ^ w->table ^ w->metric;
+
+	for (size_t i = 0; i < sizeof(w->to.addr.b); i++)
+		h = (h ^ w->to.addr.b[i]) * 16777619U;
+	return (h ^ w->to.plen) * 16777619U;
+}
+
+static gboolean wanted_equal(gconstpointer a, gconstpointer b)
+{
+	const struct wanted *x = a, *y = b;
+
+	return x->table == y->table && x->metric == y->metric &&
+	       !memcmp(&x->to, &y->to, sizeof(x->to));
+}
 
 static void want_rules(struct wants *w, uint8_t family, uint32_t mark)
 {
@@ -143,18 +163,16 @@ static struct nlmsghdr *rule_message(
 	return nlh;
 }
 
-static bool route_wanted(const GArray *routes, const struct wanted *w)
+// The kernel gives an IPv6 route a metric of 1024 where none was asked for.
+static struct wanted *route_wanted(const struct wants *w, const struct wanted *found)
 {
-	for (guint i = 0; i < routes->len; i++) {
-		const struct wanted *x = &g_array_index(routes, struct wanted, i);
+	struct wanted key = *found, *x = g_hash_table_lookup(w->by_prefix, &key);
 
-		// The kernel has IPv6 metrics of 1024 where none was asked for.
-		if (x->table == w->table && !memcmp(&x->to, &w->to, sizeof(x->to)) &&
-			(!x->index || x->index == w->index) &&
-			(x->metric == w->metric || (!x->metric && w->metric == 1024)))
-			return true;
+	if (!x && found->metric == 1024 && !prefix_is_v4(&found->to)) {
+		key.metric = 0;
+		x = g_hash_table_lookup(w->by_prefix, &key);
 	}
-	return false;
+	return x && (!x->index || x->index == found->index) ? x : NULL;
 }
 
 static void stale_route_take(const struct nlmsghdr *nlh, void *arg)
@@ -162,7 +180,7 @@ static void stale_route_take(const struct nlmsghdr *nlh, void *arg)
 	const struct rtmsg *rtm = mnl_nlmsg_get_payload(nlh);
 	const struct nlattr *a[RTA_TABLE + 1];
 	struct wants *w = arg;
-	struct wanted x = {.to.plen = rtm->rtm_dst_len};
+	struct wanted x = {.to.plen = rtm->rtm_dst_len}, *is;
 
 	if (rtm->rtm_protocol != HOST_PROTOCOL)
 		return;
@@ -178,8 +196,12 @@ static void stale_route_take(const struct nlmsghdr *nlh, void *arg)
 	x.index = rtnl_u32(a[RTA_OIF], 0);
 	x.table = rtnl_u32(a[RTA_TABLE], rtm->rtm_table);
 	x.metric = rtnl_u32(a[RTA_PRIORITY], 0);
-	if (!route_wanted(w->routes, &x))
+	is = route_wanted(w, &x);
+	if (!is)
 		g_array_append_val(w->stale_routes, x);
+	else
+		is->there =
+			!(rtm->rtm_flags & RTNH_F_DEAD) && !memcmp(&is->via, &x.via, sizeof(x.via));
 }
 
 static void stale_rule_take(const struct nlmsghdr *nlh, void *arg)
@@ -206,6 +228,9 @@ static int stale_remove(struct rtnl *r, struct wants *w)
 {
 	int err = rtnl_dump(r, RTM_GETROUTE, AF_UNSPEC, stale_route_take, w);
 
+	// The table changed meanwhile, so what was seen may be gone.
+	for (guint i = 0; err && i < w->routes->len; i++)
+		g_array_index(w->routes, struct wanted, i).there = false;
 	if (!err || err == -EINTR)
 		err = rtnl_dump(r, RTM_GETRULE, AF_UNSPEC, stale_rule_take, w);
 	for (guint i = 0; i < w->stale_rules->len; i++)
@@ -232,6 +257,8 @@ static int wanted_add(struct rtnl *r, const struct wants *w, char **ret_error)
 	for (guint i = 0; i < w->routes->len; i++) {
 		const struct wanted *x = &g_array_index(w->routes, struct wanted, i);
 
+		if (x->there)
+			continue;
 		err = rtnl_send(r, route_message(r, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, x),
 			NULL, NULL);
 		if (err) {
@@ -262,6 +289,9 @@ int host_routes_apply(struct rtnl *r, const struct config *c, char **ret_error)
 	};
 	int err = want_all(r, &w, c, ret_error);
 
+	w.by_prefix = g_hash_table_new(wanted_hash, wanted_equal);
+	for (guint i = 0; i < w.routes->len; i++)
+		g_hash_table_add(w.by_prefix, &g_array_index(w.routes, struct wanted, i));
 	if (!err) {
 		err = stale_remove(r, &w);
 		if (err)
@@ -269,6 +299,7 @@ int host_routes_apply(struct rtnl *r, const struct config *c, char **ret_error)
 	}
 	if (!err)
 		err = wanted_add(r, &w, ret_error);
+	g_hash_table_destroy(w.by_prefix);
 	g_array_free(w.routes, TRUE);
 	g_array_free(w.rules, TRUE);
 	g_array_free(w.stale_routes, TRUE);

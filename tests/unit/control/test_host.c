@@ -9,10 +9,12 @@
 #include <glib.h>
 
 #include <errno.h>
+#include <linux/rtnetlink.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #define KEY  "yAnz5TF+lXXJte14tji3zlMNq+hd2rYUIgJBgB3fBmk="
@@ -147,6 +149,52 @@ static void applying_again_changes_nothing_and_keeps_the_devices(void)
 	remove_all();
 }
 
+static int route_events_open(void)
+{
+	struct sockaddr_nl addr = {
+		.nl_family = AF_NETLINK, .nl_groups = RTMGRP_IPV4_ROUTE | RTMGRP_IPV6_ROUTE};
+	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_ROUTE);
+
+	CU_ASSERT_TRUE_FATAL(fd >= 0);
+	CU_ASSERT_EQUAL_FATAL(bind(fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
+	return fd;
+}
+
+static unsigned int events_taken(int fd)
+{
+	unsigned int n = 0;
+	char buf[8192];
+
+	while (recv(fd, buf, sizeof(buf), 0) > 0)
+		n++;
+	return n;
+}
+
+// Each event would have all routes read and all paths asked for again.
+static void routes_that_are_there_are_not_set_again(void)
+{
+	int fd;
+
+	apply(gateway);
+	fd = route_events_open();
+	apply(gateway);
+	CU_ASSERT_EQUAL(events_taken(fd), 0);
+	run("ip route change 10.7.0.0/16 via 198.51.100.9 metric 5 proto 83; "
+	    "ip -6 route del 2001:db8:2::/48 dev strait0");
+	apply(gateway);
+	CU_ASSERT_TRUE(events_taken(fd) > 0);
+	CU_ASSERT_TRUE(shows("ip route", "10.7.0.0/16 via 198.51.100.1 dev wan"));
+	CU_ASSERT_TRUE(shows("ip -6 route", "2001:db8:2::/48 dev strait0"));
+	// A metric that only IPv6 has without being asked.
+	run("ip route del 10.2.0.0/24 dev strait0; "
+	    "ip route add 10.2.0.0/24 dev strait0 metric 1024 proto 83");
+	apply(gateway);
+	CU_ASSERT_TRUE(shows("ip route", "10.2.0.0/24 dev strait0 proto 83 scope link"));
+	CU_ASSERT_FALSE(shows("ip route", "metric 1024"));
+	close(fd);
+	remove_all();
+}
+
 static void what_a_later_config_has_not_is_taken_away(void)
 {
 	apply(gateway);
@@ -268,6 +316,7 @@ int main(void)
 			a_config_makes_devices_addresses_and_routes},
 		{"applying again changes nothing and keeps the devices",
 			applying_again_changes_nothing_and_keeps_the_devices},
+		{"routes that are there are not set again", routes_that_are_there_are_not_set_again},
 		{"what a later config has not is taken away",
 			what_a_later_config_has_not_is_taken_away},
 		{"a marked default tunnel has its table and rules",
