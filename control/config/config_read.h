@@ -14,12 +14,13 @@
 struct config_reader {
 	struct config *c;
 	const struct json_at *root;
-	GHashTable *taken;    // what must be unique -> path of its first place
-	unsigned int lcores;  // packet lcores of the document
-	unsigned int pci;     // ports by PCI address
-	uint32_t peers;       // over all interfaces
-	uint32_t allowed_ips; // likewise
-	bool inline_secrets;  // the document itself holds keys
+	GHashTable *taken;      // what must be unique -> path of its first place
+	unsigned int lcores;    // packet lcores of the document
+	unsigned int pci;       // ports by PCI address
+	uint32_t peers;         // over all interfaces
+	uint32_t allowed_ips;   // likewise
+	bool inline_secrets;    // the document itself holds keys
+	uint8_t own_public[32]; // of the interface that is being read
 };
 
 // Refuses at if what was taken before; what is never shown. because ends the sentence "allowed: ...".

@@ -187,13 +187,11 @@ static int check_public_key(struct config_reader *r, const struct json_at *peer,
 {
 	struct json_at at = json_member(peer, "public_key");
 	char base64[KEY_BASE64_LEN];
-	uint8_t own[32];
 	int ret = config_key_public(&at, p->public_key);
 
 	if (ret)
 		return ret;
-	crypto_scalarmult_base(own, w->private_key);
-	if (!memcmp(own, p->public_key, sizeof(own)))
+	if (!memcmp(r->own_public, p->public_key, sizeof(r->own_public)))
 		return json_error(
 			&at, "this interface's own public key", "the public key of the other side");
 	key_to_base64(base64, p->public_key);
@@ -247,6 +245,7 @@ static int read_peers(struct config_reader *r, const struct json_at *wg, struct 
 	if (!w->peer_block)
 		return json_error(&list, "more peers than memory", "fewer, or more memory");
 	memset(w->peer_block, 0, n * sizeof(*w->peer_block));
+	crypto_scalarmult_base(r->own_public, w->private_key);
 	cJSON_ArrayForEach (item, list.item) {
 		struct json_at at = json_element(&list, item, index);
 		struct config_peer *p = &w->peer_block[index++];
