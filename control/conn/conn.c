@@ -78,12 +78,39 @@ static int op_agent_remote(uint32_t generation, const struct ice_credentials *th
 	return ice_agent_remote(c->agent, theirs->ufrag, theirs->pwd);
 }
 
+static void log_refused(struct conn *c, const char *why)
+{
+	uint64_t count = log_pace_take(&c->refused);
+
+	if (count)
+		g_message("conn: messages refused peer=%s why=\"%s\" count=%" G_GUINT64_FORMAT,
+			c->peer->name, why, count);
+}
+
+static const char *candidate_fault(int r)
+{
+	switch (r) {
+	case -EINVAL:
+	case -EMSGSIZE:
+		return "a candidate that cannot be read";
+	case -EPROTONOSUPPORT:
+		return "a candidate that is not UDP";
+	case -ENOSPC:
+		return "more candidates than an attempt takes";
+	default:
+		return "a candidate whose address cannot be a peer's";
+	}
+}
+
 static int op_agent_candidate(uint32_t generation, const char *candidate, void *arg)
 {
 	struct conn *c = arg;
 	int r = ice_agent_candidate(c->agent, candidate);
 
-	return r == -EALREADY ? 0 : r;
+	if (!r || r == -EALREADY)
+		return 0;
+	log_refused(c, candidate_fault(r));
+	return r;
 }
 
 static void op_agent_free(uint32_t generation, void *arg)
@@ -257,18 +284,24 @@ static bool take_session(struct conn *c, struct conn_message *ret, const struct 
 	return true;
 }
 
+static void refuse(struct conn *c, const char *why)
+{
+	c->fsm.refused++;
+	log_refused(c, why);
+}
+
 void conn_message(struct conn *c, const struct signal_message *m)
 {
 	struct conn_message in = {.type = (enum conn_message_type)m->type};
 
 	if (m->type == SIGNAL_OFFER || m->type == SIGNAL_ANSWER) {
 		if (!take_session(c, &in, m)) {
-			c->fsm.refused++;
+			refuse(c, "an offer or answer without ufrag:pwd");
 			return;
 		}
 	} else if (m->type == SIGNAL_CANDIDATE) {
 		if (!m->payload || strlen(m->payload) >= CONN_CANDIDATE_LEN) {
-			c->fsm.refused++;
+			refuse(c, "a candidate that is too long");
 			return;
 		}
 		in.candidate = m->payload;

@@ -147,7 +147,20 @@ static void on_message(const struct signal_message *m, void *arg)
 		conn_message(p->conn, m);
 }
 
-static const struct signal_ops signal_ops = {on_ready, on_message};
+static void on_refused(const uint8_t *key, const char *why, uint64_t count, void *arg)
+{
+	struct conn_iface *ci = arg;
+	struct peer *p = key ? wg_iface_peer(ci->wg, key) : NULL;
+
+	if (p && p->conn)
+		p->conn->fsm.refused += count;
+	g_message(
+		"signal: messages refused interface=%s peer=%s why=\"%s\" count=%" G_GUINT64_FORMAT,
+		ci->wg->name, p ? p->name : "", why, count);
+}
+
+static const struct signal_ops signal_ops = {
+	.ready = on_ready, .message = on_message, .refused = on_refused};
 
 static void add_to_signal(struct conn *c, void *arg)
 {

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "../ice/ice.h"
+#include "../log_pace.h"
 #include "../signal/signal_client.h"
 #include "../wg/endpoint.h"
 #include "conn.h"
@@ -46,6 +47,7 @@ struct conn {
 	uint32_t selected_id;       // and since when it is what we send on
 	uint64_t selected_since;
 
+	struct log_pace refused;                               // what it said and we did not take
 	char version[32];                                      // the peer's
 	uint64_t rx_direct, rx_relayed, tx_direct, tx_relayed; // bytes
 	uint64_t rx_last, tx_last;

@@ -5,6 +5,7 @@
 
 #include "../../ice/ice_msg.h"
 #include "../addr.h"
+#include "../log_pace.h"
 #include "../stun.h"
 #include "candidate.h"
 #include "ice.h"
@@ -110,6 +111,7 @@ struct ice {
 	struct ice_limiter *limiter;
 	struct ice_wheel *wheel;
 	struct ice_counters counters;
+	struct log_pace forged;
 	double consent_scale, turn_scale; // clocks of the tests: intervals are divided by them
 	guint resolver;                   // asks for the servers' names again
 };
@@ -168,6 +170,8 @@ int ice_send(struct ice *ice, uint16_t local_port_be, const struct st_addr *loca
 	const struct st_addr *remote, uint16_t remote_port_be, const void *data, size_t len);
 uint16_t ice_shared_port(const struct ice *ice);  // network order, 0 = not open
 bool ice_port_is_per_peer(const struct ice *ice); // now, by choice or because it must be
+// Somebody pretends to be a peer or a server that we asked: counted by the caller, logged here once in a while.
+void ice_mux_forged(struct ice *ice, const struct wg_datagram *d, const char *why);
 // A STUN message of a peer, from the shared port or out of a relay (then turn is not NULL).
 void ice_mux_stun(struct ice *ice, const struct wg_datagram *d, struct turn_client *turn);
 

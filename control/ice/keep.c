@@ -423,10 +423,12 @@ bool ice_keeps_answer(struct ice *ice, const struct wg_datagram *d, const struct
 	if (c->turn != turn ||
 		!ice_same(&c->remote, c->remote_port_be, &d->remote, d->remote_port_be)) {
 		ice->counters.stun_spoofed++;
+		ice_mux_forged(ice, d, "an answer from another address than was asked");
 		return true;
 	}
 	if (!stun_verify(m, k->path.theirs.pwd, strlen(k->path.theirs.pwd))) {
 		ice->counters.stun_bad_integrity++;
+		ice_mux_forged(ice, d, "an answer with a wrong MESSAGE-INTEGRITY");
 		return true;
 	}
 	copy = *c;

@@ -180,6 +180,17 @@ static struct ice_owner *owner_of(struct ice *ice, const struct stun_msg *m)
 
 // ---- in ------------------------------------------------------------------------------------------------
 
+void ice_mux_forged(struct ice *ice, const struct wg_datagram *d, const char *why)
+{
+	uint64_t count = log_pace_take(&ice->forged);
+	char text[TUPLE_TEXT_MAX];
+
+	if (count)
+		g_message("ice: forged STUN ignored interface=%s from=%s why=\"%s\" "
+			  "count=%" G_GUINT64_FORMAT,
+			ice->env.name, tuple_text(text, &d->remote, d->remote_port_be), why, count);
+}
+
 // Each says whether the message was of use.
 static bool request(struct ice *ice, const struct wg_datagram *d, const struct stun_msg *m,
 	struct turn_client *turn)
@@ -192,6 +203,7 @@ static bool request(struct ice *ice, const struct wg_datagram *d, const struct s
 	}
 	if (!stun_verify(m, o->ours->pwd, strlen(o->ours->pwd))) {
 		ice->counters.stun_bad_integrity++;
+		ice_mux_forged(ice, d, "a check with a wrong MESSAGE-INTEGRITY");
 		return false;
 	}
 	if (o->kind == ICE_OWNER_AGENT)
@@ -224,6 +236,7 @@ static bool answer(struct ice *ice, const struct wg_datagram *d, const struct st
 	}
 	if (!ice_same(&x->remote, x->remote_port_be, &d->remote, d->remote_port_be)) {
 		ice->counters.stun_spoofed++;
+		ice_mux_forged(ice, d, "an answer from another address than was asked");
 		return false;
 	}
 	ice_agent_answer(

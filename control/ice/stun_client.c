@@ -178,6 +178,7 @@ bool stun_client_answer(struct stun_client *s, const struct wg_datagram *d, cons
 			continue;
 		if (!ice_same(&q->server, q->port_be, &d->remote, d->remote_port_be)) {
 			s->ice->counters.stun_spoofed++;
+			ice_mux_forged(s->ice, d, "an answer from another address than was asked");
 			return true;
 		}
 		q->tries = 0;

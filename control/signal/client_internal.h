@@ -8,6 +8,7 @@
 //                                                what answers HTTP/2 PINGs)
 #pragma once
 
+#include "../log_pace.h"
 #include "box.h"
 #include "mailbox.h"
 #include "signal_client.h"
@@ -44,10 +45,11 @@ struct grpc_step {
 struct peer {
 	gatomicrefcount refs;
 	uint8_t key[SIGNAL_KEY_LEN];
-	bool removed;         // main: rw
-	gint sends, received; // under way; atomic
-	struct box_key *box;  // worker: rw; NULL until first needed
-	bool box_failed;      // worker: rw
+	bool removed;            // main: rw
+	gint sends, received;    // under way; atomic
+	struct box_key *box;     // worker: rw; NULL until first needed
+	bool box_failed;         // worker: rw
+	struct log_pace refused; // worker: rw
 };
 
 struct body;
@@ -87,7 +89,8 @@ struct signal_client {
 	bool stopping;
 	GSource *retry, *watch;
 	double backoff_ms;
-	bool hurry; // the next attempt is not to wait
+	bool hurry;              // the next attempt is not to wait
+	struct log_pace refused; // of senders that are no peers
 	GMutex stats_lock;
 	struct signal_stats stats; // under stats_lock
 };
@@ -130,6 +133,7 @@ void send_cancel_all(struct signal_client *c);
 // signal_client.c; worker
 void client_deliver(struct signal_client *c, struct peer *p, struct body *b);
 void client_tell_up(struct signal_client *c, bool up);
+void client_refuse(struct signal_client *c, struct peer *p, const char *why); // p NULL: a stranger's
 void client_sent(struct signal_client *c, struct peer *p, int status, signal_done done, void *arg);
 void client_stopped(struct signal_client *c); // called when a step ended; quits when it was the last
 GSource *client_timer(struct signal_client *c, double ms, GSourceFunc fn, void *arg);

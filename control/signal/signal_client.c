@@ -112,8 +112,10 @@ static void *worker_run(void *client)
 
 struct delivery {
 	struct signal_client *client;
-	struct peer *peer; // NULL for up
+	struct peer *peer; // NULL for up, and for strangers
 	struct body *body;
+	const char *why; // refused
+	uint64_t count;
 	signal_done done;
 	void *arg;
 	int status; // or whether we are up
@@ -168,6 +170,29 @@ void client_deliver(struct signal_client *c, struct peer *p, struct body *b)
 	STAT_ADD(c, received);
 	memcpy(body_message_edit(b)->peer, p->key, SIGNAL_KEY_LEN);
 	delivery_post(&(struct delivery){.client = c, .peer = peer_ref(p), .body = b}, on_received);
+}
+
+static void on_refused(void *data)
+{
+	struct delivery *d = data;
+	struct signal_client *c = d->client;
+
+	if (!c->closing && c->ops.refused && !(d->peer && d->peer->removed))
+		c->ops.refused(d->peer ? d->peer->key : NULL, d->why, d->count, c->arg);
+	if (d->peer)
+		peer_unref(d->peer);
+	g_free(d);
+}
+
+void client_refuse(struct signal_client *c, struct peer *p, const char *why)
+{
+	uint64_t count = log_pace_take(p ? &p->refused : &c->refused);
+	struct delivery d = {.client = c, .why = why, .count = count};
+
+	if (!count)
+		return;
+	d.peer = p ? peer_ref(p) : NULL;
+	delivery_post(&d, on_refused);
 }
 
 static void on_sent(void *data)

@@ -56,6 +56,9 @@ struct signal_ops {
 	// From a peer that was added, and only then. The message and its strings live during the call.
 	// A type that this header doesn't name is counted and not passed up.
 	void (*message)(const struct signal_message *message, void *arg);
+	// Messages under the key of a peer that was added (NULL: under any other) were dropped, the last one for that
+	// reason, a constant: so many since the last call. At most once a minute each. May be NULL.
+	void (*refused)(const uint8_t *peer, const char *why, uint64_t count, void *arg);
 };
 
 struct signal_stats {

@@ -135,11 +135,14 @@ static struct body *open_body(struct signal_client *c, struct peer *p, const Pro
 	if (box->len > SIGNAL_BODY_MAX + BOX_OVERHEAD || !(key = peer_box(c, p)) ||
 		!box_open(plain, box->data, box->len, key)) {
 		STAT_ADD(c, undecryptable);
+		client_refuse(c, p, "does not open: not sealed for us by this peer");
 		return NULL;
 	}
 	b = body_decode(plain, box->len - BOX_OVERHEAD);
-	if (!b)
+	if (!b) {
 		STAT_ADD(c, malformed);
+		client_refuse(c, p, "opens, but is no message");
+	}
 	return b;
 }
 
@@ -160,6 +163,7 @@ static void take_from(struct signal_client *c, const char *sender, const Protobu
 	p = sender && key_from_text(key, sender) ? g_hash_table_lookup(c->worker_peers, key) : NULL;
 	if (!p) {
 		STAT_ADD(c, unknown_peer);
+		client_refuse(c, NULL, "the sender is no peer of ours");
 		return;
 	}
 	b = open_body(c, p, box);

@@ -52,7 +52,7 @@ static void on_done(int status, void *arg)
 
 static bool side_open(struct side *s)
 {
-	static const struct signal_ops ops = {on_ready, on_message};
+	static const struct signal_ops ops = {.ready = on_ready, .message = on_message};
 	struct signal_settings set = {
 		.url = "http://" LISTEN, .private_key = s->private, .public_key = s->public};
 	char *error = NULL;

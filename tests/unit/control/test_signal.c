@@ -27,6 +27,9 @@ struct side {
 	int status;
 	struct signal_message last;
 	char payload[64];
+	uint64_t refused;
+	unsigned int refused_calls;
+	bool refused_stranger;
 };
 
 static struct side a, b;
@@ -47,6 +50,15 @@ static void on_message(const struct signal_message *m, void *arg)
 	s->messages++;
 	s->last = *m;
 	g_strlcpy(s->payload, m->payload, sizeof(s->payload));
+}
+
+static void on_refused(const uint8_t *peer, const char *why, uint64_t count, void *arg)
+{
+	struct side *s = arg;
+
+	s->refused += count;
+	s->refused_calls++;
+	s->refused_stranger = !peer;
 }
 
 static void on_done(int status, void *arg)
@@ -118,7 +130,7 @@ static struct server *serve(uint32_t connection_rate)
 
 static void side_open(struct side *s)
 {
-	struct signal_ops ops = {on_ready, on_message};
+	struct signal_ops ops = {.ready = on_ready, .message = on_message, .refused = on_refused};
 	struct signal_settings set = {.url = url, .timer_scale = 8};
 	char *error = NULL;
 
@@ -242,6 +254,19 @@ static bool b_unknown(void)
 	return stats.unknown_peer == 1;
 }
 
+static bool b_many_unknown(void)
+{
+	struct signal_stats stats;
+
+	signal_client_stats(b.client, &stats);
+	return stats.unknown_peer == 21;
+}
+
+static bool b_told_of_refusal(void)
+{
+	return b.refused_calls > 0;
+}
+
 static void a_stranger_is_counted_and_not_heard(void)
 {
 	struct server *s = serve(1000);
@@ -252,6 +277,15 @@ static void a_stranger_is_counted_and_not_heard(void)
 	CU_ASSERT_TRUE_FATAL(wait_until(both_up));
 	CU_ASSERT_EQUAL(say(&a, &b, "x"), 0);
 	CU_ASSERT_TRUE(wait_until(b_unknown));
+	CU_ASSERT_TRUE(wait_until(b_told_of_refusal));
+	CU_ASSERT_EQUAL(b.refused, 1);
+	CU_ASSERT_TRUE(b.refused_stranger);
+	// The next ones are counted, and not told before a minute has passed.
+	for (int n = 0; n < 20; n++)
+		CU_ASSERT_EQUAL(say(&a, &b, "x"), 0);
+	CU_ASSERT_TRUE(wait_until(b_many_unknown));
+	run_for(100);
+	CU_ASSERT_EQUAL(b.refused_calls, 1);
 	CU_ASSERT_EQUAL(b.messages, 0);
 	close_both();
 	server_stop(s);
@@ -323,7 +357,7 @@ static void a_send_without_a_server_fails_in_time(void)
 static void the_newest_of_a_key_gets_the_messages(void)
 {
 	struct server *s = serve(1000);
-	struct signal_ops ops = {on_ready, on_message};
+	struct signal_ops ops = {.ready = on_ready, .message = on_message};
 	static struct side b2;
 	struct signal_settings set = {.url = url, .timer_scale = 8};
 	struct server_stats stats;
@@ -414,7 +448,7 @@ static bool a_refused(void)
 
 static void tls_serves_those_who_speak_it(void)
 {
-	struct signal_ops ops = {on_ready, on_message};
+	struct signal_ops ops = {.ready = on_ready, .message = on_message};
 	struct signal_settings set = {.timer_scale = 8, .ca_file = TEST_DATA "/tls_cert.pem"};
 	struct server *s;
 	char secure[64];
@@ -471,7 +505,7 @@ static void urls(void)
 
 static void bad_settings_are_named(void)
 {
-	struct signal_ops ops = {on_ready, on_message};
+	struct signal_ops ops = {.ready = on_ready, .message = on_message};
 	struct signal_settings set = {.url = "https://127.0.0.1:1", .ca_file = "/nonexistent.pem"};
 	char *error = NULL;
 
