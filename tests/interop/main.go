@@ -7,6 +7,7 @@
 //	nbpeer many    many peers of one gateway, in one process
 //	nbpeer server  a signal server as NetBird's, with faults by flags
 //	nbpeer client  registers at a signal server, says one thing, prints what it hears
+//	nbpeer hostile a known peer that says and sends everything wrong
 package main
 
 import (
@@ -71,6 +72,7 @@ func cmdServer(args []string) {
 	certKey := f.String("cert-key", "", "PEM")
 	stranger := f.Int("stranger", -1, "after each message one of so many random bytes, from its sender and from a stranger")
 	f.BoolVar(&s.deaf, "deaf", false, "take messages, deliver none")
+	f.BoolVar(&s.anyone, "anyone", false, "take messages of senders that are not registered")
 	f.BoolVar(&s.silent, "silent", false, "never say that a peer is registered")
 	_ = f.Parse(args)
 	if *stranger >= 0 {
@@ -233,9 +235,10 @@ func (e *engine) run() {
 }
 
 func main() {
-	commands := map[string]func([]string){"peer": cmdPeer, "many": cmdMany, "server": cmdServer, "client": cmdClient}
+	commands := map[string]func([]string){"peer": cmdPeer, "many": cmdMany, "server": cmdServer, "client": cmdClient,
+		"hostile": cmdHostile}
 	if len(os.Args) < 2 || commands[os.Args[1]] == nil {
-		fmt.Fprintln(os.Stderr, "usage: nbpeer peer|many|server|client [-help] ...")
+		fmt.Fprintln(os.Stderr, "usage: nbpeer peer|many|server|client|hostile [-help] ...")
 		os.Exit(2)
 	}
 	commands[os.Args[1]](os.Args[2:])

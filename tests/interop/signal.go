@@ -108,6 +108,7 @@ type signalServer struct {
 	streams  map[string]grpc.ServerStream
 	deaf     bool   // takes messages and delivers none
 	silent   bool   // does not say that a peer is registered
+	anyone   bool   // senders need not be registered, as at newer servers
 	stranger []byte // a body that each message is followed by, from a key of its own
 	sendLock sync.Mutex
 }
@@ -116,7 +117,7 @@ func (s *signalServer) send(e *encrypted) error {
 	s.mu.Lock()
 	from, to := s.streams[e.from], s.streams[e.to]
 	s.mu.Unlock()
-	if from == nil {
+	if from == nil && !s.anyone {
 		return fmt.Errorf("peer %s is not registered", e.from)
 	}
 	if to == nil || s.deaf {
