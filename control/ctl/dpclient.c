@@ -4,6 +4,7 @@
 // passed over, because only trace and capture ask for any, and these read nothing else then.
 #include "dpclient.h"
 
+#include "../../dataplane/api/st_send.h"
 #include "ctl.h"
 
 #include <errno.h>
@@ -21,28 +22,14 @@ static int send_message(
 	struct dpclient *dp, uint16_t op, uint16_t kind, const void *body, size_t len, int fd)
 {
 	struct st_msg m = {.op = op, .kind = kind, .seq = ++dp->seq, .body_len = (uint16_t)len};
-	_Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {0};
 	struct iovec iov[2] = {
 		{.iov_base = &m, .iov_len = sizeof(m)}, {.iov_base = (void *)body, .iov_len = len}};
-	struct msghdr mh = {.msg_iov = iov, .msg_iovlen = len ? 2 : 1};
+	int r;
 
-	if (fd >= 0) {
-		struct cmsghdr *c;
-
-		mh.msg_control = control;
-		mh.msg_controllen = sizeof(control);
-		c = CMSG_FIRSTHDR(&mh);
-		c->cmsg_level = SOL_SOCKET;
-		c->cmsg_type = SCM_RIGHTS;
-		c->cmsg_len = CMSG_LEN(sizeof(int));
-		memcpy(CMSG_DATA(c), &fd, sizeof(fd));
-	}
-	for (;;) {
-		if (sendmsg(dp->fd, &mh, MSG_NOSIGNAL) >= 0)
-			return 0;
-		if (errno != EINTR || ctl_stopped())
-			return -errno;
-	}
+	do
+		r = st_send(dp->fd, iov, len ? 2 : 1, fd, 0);
+	while (r == -EINTR && !ctl_stopped());
+	return r;
 }
 
 static int read_message(struct dpclient *dp, const struct st_msg **ret)

@@ -5,6 +5,8 @@
 // Nothing here blocks, and no state of objects lives here.
 #include "dp_link.h"
 
+#include "../../dataplane/api/st_send.h"
+
 #include <glib-unix.h>
 #include <glib.h>
 
@@ -388,30 +390,17 @@ bool dp_link_is_absent(const struct dp_link *l)
 
 int dp_link_send(struct dp_link *l, const void *data, size_t len, int fd)
 {
-	_Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {0};
 	struct iovec iov = {.iov_base = (void *)data, .iov_len = len};
-	struct msghdr mh = {.msg_iov = &iov, .msg_iovlen = 1};
+	int r;
 
 	if (!l->up || l->broken)
 		return -ENOTCONN;
-	if (fd >= 0) {
-		struct cmsghdr *c;
-
-		mh.msg_control = control;
-		mh.msg_controllen = sizeof(control);
-		c = CMSG_FIRSTHDR(&mh);
-		c->cmsg_level = SOL_SOCKET;
-		c->cmsg_type = SCM_RIGHTS;
-		c->cmsg_len = CMSG_LEN(sizeof(int));
-		memcpy(CMSG_DATA(c), &fd, sizeof(fd));
-	}
-	for (;;) {
-		if (sendmsg(l->fd, &mh, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0)
-			return 0;
-		if (errno != EINTR)
-			break;
-	}
-	if (errno == EAGAIN || errno == ENOBUFS) {
+	do
+		r = st_send(l->fd, &iov, 1, fd, MSG_DONTWAIT);
+	while (r == -EINTR);
+	if (!r)
+		return 0;
+	if (r == -EAGAIN || r == -ENOBUFS) {
 		if (!l->out_source)
 			l->out_source = g_unix_fd_add(l->fd, G_IO_OUT, on_writable, l);
 		return -EAGAIN;

@@ -4,6 +4,7 @@
 // that queue is empty, so a slow reader costs no memory. main only.
 #include "client.h"
 
+#include "../api/st_send.h"
 #include "../command.h"
 #include "../reclaim.h"
 #include "park.h"
@@ -67,25 +68,6 @@ void client_close(struct client *c)
 
 // ---- sending ----
 
-static int transmit(int sock, const struct iovec *iov, size_t n, int fd)
-{
-	_Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {0};
-	struct msghdr mh = {.msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = n};
-
-	if (fd >= 0) {
-		struct cmsghdr *cm;
-
-		mh.msg_control = control;
-		mh.msg_controllen = sizeof(control);
-		cm = CMSG_FIRSTHDR(&mh);
-		cm->cmsg_level = SOL_SOCKET;
-		cm->cmsg_type = SCM_RIGHTS;
-		cm->cmsg_len = CMSG_LEN(sizeof(int));
-		memcpy(CMSG_DATA(cm), &fd, sizeof(fd));
-	}
-	return sendmsg(sock, &mh, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -errno : 0;
-}
-
 static bool is_busy(int rc)
 {
 	return rc == -EAGAIN || rc == -EWOULDBLOCK || rc == -ENOBUFS || rc == -EINTR ||
@@ -136,7 +118,7 @@ static void send_or_queue(struct client *c, const struct client_msg *msg, bool e
 	if (c->dead)
 		return;
 	if (c->out_head == NULL)
-		rc = transmit(c->fd, iov, 3, msg->fd);
+		rc = st_send(c->fd, iov, 3, msg->fd, MSG_DONTWAIT);
 	if (rc == 0)
 		return;
 	if (is_busy(rc))
@@ -179,7 +161,7 @@ void client_flush(struct client *c)
 	while (c->out_head != NULL && !c->dead) {
 		struct out_msg *m = c->out_head;
 		struct iovec iov = {.iov_base = m->data, .iov_len = m->len};
-		int rc = transmit(c->fd, &iov, 1, m->fd);
+		int rc = st_send(c->fd, &iov, 1, m->fd, MSG_DONTWAIT);
 
 		if (is_busy(rc))
 			break;

@@ -2,6 +2,7 @@
 //
 // The contract's server behind a real socket, with kinds of its own: roles, malformed messages, held
 // answers, dumps to a slow reader, events and their overflow, descriptors.
+#include "api/st_send.h"
 #include "env.h"
 #include "server/api_server.h"
 #include "server/object.h"
@@ -73,24 +74,11 @@ static void raw(int fd, const void *data, size_t len)
 
 static void ask_fd(int fd, struct st_msg hdr, const void *body, const void *blob, int pass)
 {
-	_Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {0};
 	struct iovec iov[3] = {{&hdr, sizeof(hdr)}, {(void *)(uintptr_t)body, hdr.body_len},
 		{(void *)(uintptr_t)blob, hdr.blob_len}};
-	struct msghdr mh = {.msg_iov = iov, .msg_iovlen = 3};
 
 	hdr.seq = ++seq;
-	if (pass >= 0) {
-		struct cmsghdr *cm;
-
-		mh.msg_control = control;
-		mh.msg_controllen = sizeof(control);
-		cm = CMSG_FIRSTHDR(&mh);
-		cm->cmsg_level = SOL_SOCKET;
-		cm->cmsg_type = SCM_RIGHTS;
-		cm->cmsg_len = CMSG_LEN(sizeof(int));
-		memcpy(CMSG_DATA(cm), &pass, sizeof(pass));
-	}
-	CU_ASSERT(sendmsg(fd, &mh, MSG_DONTWAIT) > 0);
+	CU_ASSERT_EQUAL(st_send(fd, iov, 3, pass, MSG_DONTWAIT), 0);
 	api_server_poll();
 }
 
