@@ -122,6 +122,8 @@ struct config {
 struct config *config_load(const char *file, char **ret_error);
 struct config *config_parse(const char *file, const char *text, char **ret_error); // tests, fuzzing
 void config_free(struct config *c); // wipes keys; NULL is a no-op
+void config_ice_server_free(void *server);
+void config_secret_free(char *text); // wipes; NULL is a no-op
 // The routing table that an allowed IP's route goes to: a default route of an interface with a mark goes
 // to the table of that number, so that it does not meet the box's own in the main table.
 uint32_t config_wg_table(const struct config_wg *w, const struct st_prefix *to);

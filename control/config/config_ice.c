@@ -6,7 +6,6 @@
 #include "config_read.h"
 
 #include <cjson/cJSON.h>
-#include <sodium.h>
 
 #include <errno.h>
 #include <string.h>
@@ -327,28 +326,22 @@ int config_ice_read_peer(const struct json_at *peer, const struct config_wg *w, 
 
 // ---- life ------------------------------------------------------------------------------------------------
 
-static void wipe(char *text)
-{
-	if (text)
-		sodium_memzero(text, strlen(text));
-	g_free(text);
-}
-
-static void server_free(gpointer p)
+void config_ice_server_free(void *p)
 {
 	struct config_ice_server *s = p;
 
 	g_free(s->url);
 	g_free(s->username);
-	wipe(s->password);
-	wipe(s->secret);
+	config_secret_free(s->password);
+	config_secret_free(s->secret);
 	g_free(s);
 }
 
 void config_ice_init(struct config_wg *w)
 {
 	w->ice = (struct config_ice){
-		.servers = g_ptr_array_new_with_free_func(server_free), .relay_standby = true};
+		.servers = g_ptr_array_new_with_free_func(config_ice_server_free),
+		.relay_standby = true};
 }
 
 void config_ice_free(struct config_wg *w)

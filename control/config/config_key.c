@@ -25,13 +25,29 @@ static int placeholder_error(const struct json_at *at)
 		"a key of your own, from `wg genkey`, `wg genpsk` or `wg pubkey`");
 }
 
+bool config_is_placeholder(const char *text)
+{
+	static const char *const words[] = {"replace", "placeholder", "example", "insert", "changeme",
+		"change-me", "change_me", "your-", "your_", "your ", "yourkey", "xxxx", "<", "todo"};
+	char *lower = g_ascii_strdown(text, -1);
+	bool found = false;
+
+	for (size_t i = 0; i < G_N_ELEMENTS(words) && !found; i++)
+		found = strstr(lower, words[i]) != NULL;
+	config_secret_free(lower);
+	return found;
+}
+
+void config_secret_free(char *text)
+{
+	if (text)
+		sodium_memzero(text, strlen(text));
+	g_free(text);
+}
+
 static int key_decode(const struct json_at *at, const char *text, uint8_t out[32])
 {
-	static const char *const words[] = {"replace", "placeholder", "example", "your", "insert",
-		"changeme", "xxxx", "<", "todo"};
 	uint8_t key[32];
-	char *lower;
-	size_t i;
 
 	if (key_from_base64(key, text)) {
 		bool zero = sodium_is_zero(key, sizeof(key));
@@ -41,12 +57,7 @@ static int key_decode(const struct json_at *at, const char *text, uint8_t out[32
 		sodium_memzero(key, sizeof(key));
 		return zero ? placeholder_error(at) : 0;
 	}
-	lower = g_ascii_strdown(text, -1);
-	for (i = 0; i < G_N_ELEMENTS(words) && !strstr(lower, words[i]); i++)
-		;
-	sodium_memzero(lower, strlen(lower));
-	g_free(lower);
-	if (i < G_N_ELEMENTS(words))
+	if (config_is_placeholder(text))
 		return placeholder_error(at);
 	return json_error(at, "a text that is no key (not shown)", "%s", key_allowed);
 }
@@ -64,10 +75,10 @@ char *config_path(const struct json_at *at, const char *path)
 	return ret;
 }
 
-static int file_error(
+int config_file_error(
 	const struct json_at *at, const char *path, const char *what, const char *allowed)
 {
-	char *found = g_strdup_printf("key file \"%s\": %s", path, what);
+	char *found = g_strdup_printf("file \"%s\": %s", path, what);
 	int r = json_error(at, found, "%s", allowed);
 
 	g_free(found);
@@ -81,13 +92,13 @@ static int key_file_check(const struct json_at *at, const char *path, int fd)
 	int r;
 
 	if (fstat(fd, &st))
-		return file_error(at, path, g_strerror(errno), "a file that can be read");
+		return config_file_error(at, path, g_strerror(errno), "a file that can be read");
 	if (!S_ISREG(st.st_mode))
-		return file_error(at, path, "not a regular file", "a file that holds one key");
+		return config_file_error(at, path, "not a regular file", "a file that holds one key");
 	if (!(st.st_mode & 077))
 		return 0;
 	what = g_strdup_printf("mode %04o, others may read or write it", st.st_mode & 07777);
-	r = file_error(at, path, what, "mode 0600 or less; run: chmod 600 FILE");
+	r = config_file_error(at, path, what, "mode 0600 or less; run: chmod 600 FILE");
 	g_free(what);
 	return r;
 }
@@ -100,7 +111,7 @@ static int text_file_read(const struct json_at *at, const char *path, char *text
 	ssize_t n;
 
 	if (fd < 0)
-		return file_error(at, path, g_strerror(errno), "a file that can be read");
+		return config_file_error(at, path, g_strerror(errno), "a file that can be read");
 	r = key_file_check(at, path, fd);
 	if (r) {
 		close(fd);
@@ -109,7 +120,7 @@ static int text_file_read(const struct json_at *at, const char *path, char *text
 	n = read(fd, text, size - 1);
 	close(fd);
 	if (n < 0)
-		return file_error(at, path, g_strerror(errno), "a file that can be read");
+		return config_file_error(at, path, g_strerror(errno), "a file that can be read");
 	while (n > 0 && g_ascii_isspace(text[n - 1]))
 		n--;
 	text[n] = 0;

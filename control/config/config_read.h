@@ -39,6 +39,10 @@ int config_key_public(const struct json_at *at, uint8_t out[32]);
 // neither is there; the caller wipes it.
 int config_secret_read(
 	struct config_reader *r, const struct json_at *at, const char *key, size_t max, char **ret);
+int config_file_error(
+	const struct json_at *at, const char *path, const char *what, const char *allowed);
+// Whether a text stands where the reader of a sample is to put a secret of their own.
+bool config_is_placeholder(const char *text);
 char *config_path(const struct json_at *at, const char *path); // relative to the document, g_free
 
 // config_port.c, config_wg.c: one element of "ports", "wireguard".

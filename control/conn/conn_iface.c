@@ -197,24 +197,6 @@ static int signal_start(struct conn_iface *ci, const struct config_wg *c, char *
 
 // ---- settings of ICE ---------------------------------------------------------------------------------------------
 
-static void wipe(char *text)
-{
-	if (text)
-		sodium_memzero(text, strlen(text));
-	g_free(text);
-}
-
-static void server_free(gpointer p)
-{
-	struct config_ice_server *s = p;
-
-	g_free(s->url);
-	g_free(s->username);
-	wipe(s->password);
-	wipe(s->secret);
-	g_free(s);
-}
-
 // The time-limited scheme of coturn (use-auth-secret), as NetBird uses it: the user is the end of its
 // time, the password the base64 of HMAC-SHA1 over it.
 static void rest_credentials(const char *secret, struct ice_server *ret)
@@ -280,7 +262,7 @@ static int settings_apply(struct conn_iface *ci, char **ret_error)
 		ice_apply(ci->ice, &s);
 	for (unsigned int n = 0; n < s.nb_servers; n++) {
 		g_free(servers[n].username);
-		wipe(servers[n].password);
+		config_secret_free(servers[n].password);
 	}
 	return r;
 }
@@ -382,7 +364,7 @@ static struct conn_iface *iface_new(struct conns *cs, struct wg_iface *wg)
 	ci->conns = cs;
 	ci->wg = wg;
 	ci->timers = g_sequence_new(NULL);
-	ci->servers = g_ptr_array_new_with_free_func(server_free);
+	ci->servers = g_ptr_array_new_with_free_func(config_ice_server_free);
 	pace_init(&ci->pace, wg_now());
 	ci->source = g_source_new(&timer_funcs, sizeof(GSource));
 	g_source_set_callback(ci->source, timers_due, ci, NULL);

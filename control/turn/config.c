@@ -12,9 +12,7 @@
 #include <sodium.h>
 
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #define SECRET_MAX      512
@@ -39,26 +37,12 @@ static char *locked_copy(const char *text)
 	return copy;
 }
 
-static bool is_placeholder(const char *text)
-{
-	static const char *const words[] = {"replace", "placeholder", "example", "insert",
-		"changeme", "change-me", "change_me", "xxxx", "<", "todo"};
-	char *lower = g_ascii_strdown(text, -1);
-	bool found = false;
-
-	for (size_t i = 0; i < G_N_ELEMENTS(words) && !found; i++)
-		found = strstr(lower, words[i]) != NULL;
-	sodium_memzero(lower, strlen(lower));
-	g_free(lower);
-	return found;
-}
-
 // what: "secret" or "password". RFC 8265 section 4.2 (OpaqueString): NFC.
 static int take_secret(const struct json_at *at, const char *text, const char *what, char **ret)
 {
 	char *nfc;
 
-	if (is_placeholder(text))
+	if (config_is_placeholder(text))
 		return json_error(at, "a placeholder (not shown)",
 			"a %s of your own, such as `openssl rand -base64 32` prints", what);
 	nfc = g_utf8_normalize(text, -1, G_NORMALIZE_NFC);
@@ -73,75 +57,18 @@ static int take_secret(const struct json_at *at, const char *text, const char *w
 	return 0;
 }
 
-static int file_error(
-	const struct json_at *at, const char *path, const char *what, const char *allowed)
-{
-	char *found = g_strdup_printf("secret file \"%s\": %s", path, what);
-	int r = json_error(at, found, "%s", allowed);
-
-	g_free(found);
-	return r;
-}
-
-static int secret_file(const struct json_at *at, const char *path, const char *what, char **ret)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK), r;
-	char text[SECRET_MAX + 2];
-	struct stat st;
-	ssize_t n;
-
-	if (fd < 0 || fstat(fd, &st)) {
-		r = file_error(at, path, g_strerror(errno), "a file that can be read");
-		if (fd >= 0)
-			close(fd);
-		return r;
-	}
-	if (!S_ISREG(st.st_mode) || (st.st_mode & 077)) {
-		close(fd);
-		return file_error(at, path,
-			S_ISREG(st.st_mode) ? "others may read or write it" : "not a regular file",
-			"a file of mode 0600 or less; run: chmod 600 FILE");
-	}
-	n = read(fd, text, sizeof(text) - 1);
-	close(fd);
-	if (n < 0)
-		return file_error(at, path, g_strerror(errno), "a file that can be read");
-	while (n > 0 && g_ascii_isspace(text[n - 1]))
-		n--;
-	text[n] = 0;
-	r = take_secret(at, text, what, ret);
-	sodium_memzero(text, sizeof(text));
-	return r;
-}
-
 // KEY or KEY_file of the object at; *ret NULL when neither is there.
 static int read_secret(struct config_reader *r, const struct json_at *at, const char *key,
 	const char *what, char **ret)
 {
-	char *file_key = g_strconcat(key, "_file", NULL);
+	g_autofree char *file_key = g_strconcat(key, "_file", NULL);
 	struct json_at text_at = json_member(at, key), file_at = json_member(at, file_key);
-	const char *path = NULL;
-	int e = 0;
+	char *text = NULL;
+	int e = config_secret_read(r, at, key, SECRET_MAX, &text);
 
-	g_free(file_key);
-	if (text_at.item && file_at.item)
-		return json_error(at, "the secret inline and by file", "one of the two");
-	if (text_at.item) {
-		r->inline_secrets = true;
-		if (!cJSON_IsString(text_at.item))
-			return json_error(
-				&text_at, "a value that is no text (not shown)", "a %s", what);
-		return take_secret(&text_at, text_at.item->valuestring, what, ret);
-	}
-	if (file_at.item) {
-		e = json_text(&file_at, "the path of a file that holds one secret", &path);
-		if (!e) {
-			char *full = config_path(&file_at, path);
-
-			e = secret_file(&file_at, full, what, ret);
-			g_free(full);
-		}
-	}
+	if (!e && text)
+		e = take_secret(text_at.item ? &text_at : &file_at, text, what, ret);
+	config_secret_free(text);
 	return e;
 }
 
@@ -535,7 +462,8 @@ static int read_file(const struct json_at *at, const char *key, char **ret)
 	if (!e && path) {
 		*ret = config_path(&child, path);
 		if (access(*ret, R_OK))
-			return file_error(&child, *ret, g_strerror(errno), "a file that can be read");
+			return config_file_error(
+				&child, *ret, g_strerror(errno), "a file that can be read");
 	}
 	return e;
 }

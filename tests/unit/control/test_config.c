@@ -536,7 +536,7 @@ static void passwords_come_from_private_files(void)
 	CU_ASSERT_TRUE(s->turn);
 	CU_ASSERT_TRUE(w->ice.relay_standby);
 	config_free(c);
-	expect(bad, "t.json: $.wireguard[0].ice.servers[0].secret_file: found key file");
+	expect(bad, "t.json: $.wireguard[0].ice.servers[0].secret_file: found file");
 }
 
 static void peers_are_unique(void)
