@@ -9,11 +9,8 @@
 #include <intel-ipsec-mb.h>
 #include <sodium.h>
 
-#include <endian.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define NONCE_LEN 12
 
 _Static_assert(AEAD_BURST <= IMB_MAX_BURST_SIZE, "a burst fits the library's");
 
@@ -21,7 +18,7 @@ struct ipsec_mb_ctx {
 	IMB_MGR *mgr; // in the memory behind this struct
 	size_t size;  // of that memory and this struct together
 	struct chacha20_poly1305_context_data direct;
-	uint8_t nonces[AEAD_BURST][NONCE_LEN];
+	uint8_t nonces[AEAD_BURST][AEAD_NONCE_LEN];
 	uint8_t tags[AEAD_BURST][AEAD_TAG_LEN]; // computed by open
 	uint8_t nothing[16];                    // a place for payloads and AADs of length 0
 };
@@ -77,29 +74,6 @@ static void ctx_free(void *ctx)
 	free(c);
 }
 
-static void nonce_write(uint8_t out[NONCE_LEN], uint64_t nonce)
-{
-	uint64_t le = htole64(nonce);
-
-	memset(out, 0, 4);
-	memcpy(out + 4, &le, sizeof(le));
-}
-
-// The only segment with something in it, NULL if there are several; an empty payload gives empty.
-static const struct aead_seg *single(const struct aead_op *op, const struct aead_seg *empty)
-{
-	const struct aead_seg *found = empty;
-
-	for (unsigned int i = 0; i < op->nb_segs; i++) {
-		if (op->segs[i].len == 0)
-			continue;
-		if (found != empty)
-			return NULL;
-		found = &op->segs[i];
-	}
-	return found;
-}
-
 static void job_fill(IMB_JOB *job, const struct aead_op *op, const struct aead_seg *seg,
 	const uint8_t *nonce, uint8_t *tag)
 {
@@ -115,7 +89,7 @@ static void job_fill(IMB_JOB *job, const struct aead_op *op, const struct aead_s
 	job->hash_start_src_offset_in_bytes = 0;
 	job->msg_len_to_hash_in_bytes = seg->len;
 	job->iv = nonce;
-	job->iv_len_in_bytes = NONCE_LEN;
+	job->iv_len_in_bytes = AEAD_NONCE_LEN;
 	job->auth_tag_output = tag;
 	job->auth_tag_output_len_in_bytes = AEAD_TAG_LEN;
 	job->u.CHACHA20_POLY1305.aad = op->aad;
@@ -159,10 +133,10 @@ static void run(struct ipsec_mb_ctx *c, struct aead_op *ops, unsigned int n, boo
 	if (IMB_GET_NEXT_BURST(c->mgr, n, jobs) != n)
 		abort();
 	for (unsigned int i = 0; i < n; i++) {
-		const struct aead_seg *seg = single(&ops[i], &empty);
+		const struct aead_seg *seg = aead_single(&ops[i], &empty);
 		uint8_t *tag = encrypt ? ops[i].tag : c->tags[i];
 
-		nonce_write(c->nonces[i], ops[i].nonce);
+		aead_nonce(c->nonces[i], ops[i].nonce);
 		if (seg == NULL) {
 			run_direct(c, &ops[i], c->nonces[i], tag, encrypt);
 			continue;

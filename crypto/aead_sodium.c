@@ -8,7 +8,6 @@
 
 #include <sodium.h>
 
-#include <endian.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -42,29 +41,6 @@ static void ctx_free(void *ctx)
 		return;
 	sodium_memzero(ctx, sizeof(struct sodium_ctx));
 	free(ctx);
-}
-
-static void nonce_write(uint8_t out[crypto_aead_chacha20poly1305_ietf_NPUBBYTES], uint64_t nonce)
-{
-	uint64_t le = htole64(nonce);
-
-	memset(out, 0, 4);
-	memcpy(out + 4, &le, sizeof(le));
-}
-
-// The only segment with something in it, NULL if there are several; an empty payload gives empty.
-static const struct aead_seg *single(const struct aead_op *op, const struct aead_seg *empty)
-{
-	const struct aead_seg *found = empty;
-
-	for (unsigned int i = 0; i < op->nb_segs; i++) {
-		if (op->segs[i].len == 0)
-			continue;
-		if (found != empty)
-			return NULL;
-		found = &op->segs[i];
-	}
-	return found;
 }
 
 // XORs one segment that begins at byte pos of the key stream (which itself begins at block 1). A
@@ -135,11 +111,11 @@ static void wipe(struct sodium_ctx *c)
 
 static void seal_one(struct sodium_ctx *c, struct aead_op *op)
 {
-	uint8_t nonce[crypto_aead_chacha20poly1305_ietf_NPUBBYTES];
+	uint8_t nonce[AEAD_NONCE_LEN];
 	const struct aead_seg empty = {.data = c->stream, .len = 0};
-	const struct aead_seg *seg = single(op, &empty);
+	const struct aead_seg *seg = aead_single(op, &empty);
 
-	nonce_write(nonce, op->nonce);
+	aead_nonce(nonce, op->nonce);
 	if (seg != NULL) {
 		crypto_aead_chacha20poly1305_ietf_encrypt_detached(seg->data, op->tag, NULL,
 			seg->data, seg->len, op->aad, op->aad_len, NULL, nonce, op->key);
@@ -152,12 +128,12 @@ static void seal_one(struct sodium_ctx *c, struct aead_op *op)
 
 static bool open_one(struct sodium_ctx *c, struct aead_op *op)
 {
-	uint8_t nonce[crypto_aead_chacha20poly1305_ietf_NPUBBYTES];
+	uint8_t nonce[AEAD_NONCE_LEN];
 	const struct aead_seg empty = {.data = c->stream, .len = 0};
-	const struct aead_seg *seg = single(op, &empty);
+	const struct aead_seg *seg = aead_single(op, &empty);
 	bool ok;
 
-	nonce_write(nonce, op->nonce);
+	aead_nonce(nonce, op->nonce);
 	if (seg != NULL)
 		return crypto_aead_chacha20poly1305_ietf_decrypt_detached(seg->data, NULL, seg->data,
 			       seg->len, op->tag, op->aad, op->aad_len, nonce, op->key) == 0;
