@@ -59,6 +59,18 @@ static bool is_v4(const struct st_addr *a)
 	return memcmp(a->b, v4_mapped, sizeof(v4_mapped)) == 0;
 }
 
+// With so many bytes in it; NULL when there is no mbuf.
+static struct rte_mbuf *mbuf_of(size_t len)
+{
+	struct rte_mbuf *m = rte_pktmbuf_alloc(io_state.pool);
+
+	if (m != NULL && rte_pktmbuf_append(m, (uint16_t)len) == NULL) {
+		rte_pktmbuf_free(m);
+		return NULL;
+	}
+	return m;
+}
+
 static void udp_fill(struct rte_udp_hdr *udp, const struct st_packet_io *io, uint16_t len)
 {
 	*udp = (struct rte_udp_hdr){
@@ -70,17 +82,13 @@ static void udp_fill(struct rte_udp_hdr *udp, const struct st_packet_io *io, uin
 
 static struct rte_mbuf *build4(const struct st_packet_io *io, const void *data, uint16_t len)
 {
-	struct rte_mbuf *m = rte_pktmbuf_alloc(io_state.pool);
 	struct rte_ipv4_hdr *ip;
 	struct rte_udp_hdr *udp;
+	struct rte_mbuf *m = mbuf_of(sizeof(*ip) + sizeof(*udp) + len);
 
 	if (m == NULL)
 		return NULL;
-	ip = (void *)rte_pktmbuf_append(m, (uint16_t)(sizeof(*ip) + sizeof(*udp) + len));
-	if (ip == NULL) {
-		rte_pktmbuf_free(m);
-		return NULL;
-	}
+	ip = rte_pktmbuf_mtod(m, void *);
 	udp = (void *)(ip + 1);
 	*ip = (struct rte_ipv4_hdr){.version_ihl = RTE_IPV4_VHL_DEF,
 		.total_length = rte_cpu_to_be_16((uint16_t)(sizeof(*ip) + sizeof(*udp) + len)),
@@ -97,17 +105,13 @@ static struct rte_mbuf *build4(const struct st_packet_io *io, const void *data, 
 
 static struct rte_mbuf *build6(const struct st_packet_io *io, const void *data, uint16_t len)
 {
-	struct rte_mbuf *m = rte_pktmbuf_alloc(io_state.pool);
 	struct rte_ipv6_hdr *ip;
 	struct rte_udp_hdr *udp;
+	struct rte_mbuf *m = mbuf_of(sizeof(*ip) + sizeof(*udp) + len);
 
 	if (m == NULL)
 		return NULL;
-	ip = (void *)rte_pktmbuf_append(m, (uint16_t)(sizeof(*ip) + sizeof(*udp) + len));
-	if (ip == NULL) {
-		rte_pktmbuf_free(m);
-		return NULL;
-	}
+	ip = rte_pktmbuf_mtod(m, void *);
 	udp = (void *)(ip + 1);
 	*ip = (struct rte_ipv6_hdr){.vtc_flow = rte_cpu_to_be_32(6u << 28),
 		.payload_len = rte_cpu_to_be_16((uint16_t)(sizeof(*udp) + len)),
