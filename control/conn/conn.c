@@ -342,8 +342,7 @@ static struct conn_path *standby(struct conn *c)
 static void take_over(struct conn *c, const char *why)
 {
 	c->silent_since = 0;
-	conn_fsm_path_lost(&c->fsm, c->fsm.paths.selected->id, why, wg_now());
-	conn_timer_update(c);
+	conn_path_give_up(c, c->fsm.paths.selected, why);
 }
 
 // We send, and neither data nor an answer to the checks comes back.
@@ -374,8 +373,8 @@ static void watch_other(struct conn *c, const struct st_activity *a, uint32_t he
 		take_over(c, "the peer uses the path that stands by");
 }
 
-// A pair that we gave up before its keep did: it is asked at the quick pace as if we still sent on it, so that
-// it is known soon when it works again.
+// A pair that we gave up is asked at the quick pace as if we still sent on it, so that it is known soon when it
+// works again.
 static void watch_lost(struct conn *c, const struct st_activity *a)
 {
 	const struct conn_path *p = c->fsm.paths.fallback;
@@ -384,14 +383,8 @@ static void watch_lost(struct conn *c, const struct st_activity *a)
 		.flags = a->flags & ST_ACT_DATA_SENT,
 		.selected_received_age_ms = UINT32_MAX};
 
-	if (!k || !k->keep)
-		return;
-	if (ice_keep_heard_ms(k->keep) < SILENT_AFTER_MS) {
-		conn_fsm_path_regained(&c->fsm, p->id, wg_now());
-		conn_timer_update(c);
-	} else {
+	if (k && k->keep)
 		ice_keep_activity(k->keep, &silent);
-	}
 }
 
 void conn_activity(struct conn *c, const struct st_activity *a)

@@ -14,6 +14,7 @@
 #include <string.h>
 
 #define TIMERS_PER_DISPATCH 256
+#define DOUBT_EVERY_MS      10000
 #define REST_TTL_S          (12 * 3600) // of users made from a secret, as NetBird's
 #define REST_RENEW_S        (REST_TTL_S * 3 / 4)
 
@@ -518,14 +519,18 @@ static bool is_ours(const struct wg *wg, const struct st_addr *a)
 	return false;
 }
 
+static void give_up_gone(struct conn *c, const struct conn_path *p)
+{
+	if (p && !is_ours(c->iface->wg->wg, p->path.relayed ? &p->path.relay.base : &p->path.local))
+		conn_path_give_up(c, p, "the local address is gone");
+}
+
 static void network_changed(struct conn *c, void *arg)
 {
-	const struct conn_path *s = c->fsm.paths.selected;
-	uint64_t now = wg_now();
-
-	if (s && !is_ours(c->iface->wg->wg, s->path.relayed ? &s->path.relay.base : &s->path.local))
-		conn_fsm_path_lost(&c->fsm, s->id, "the local address is gone", now);
-	conn_fsm_network_changed(&c->fsm, now);
+	// What stands by first: a pair from the same address is not to be switched to.
+	give_up_gone(c, c->fsm.paths.fallback);
+	give_up_gone(c, c->fsm.paths.selected);
+	conn_fsm_network_changed(&c->fsm, wg_now());
 	conn_timer_update(c);
 }
 
@@ -533,11 +538,24 @@ void conns_addrs_changed(struct conns *cs)
 {
 	for (guint n = 0; n < cs->ifaces->len; n++) {
 		struct conn_iface *ci = cs->ifaces->pdata[n];
+		enum ice_hosts_change change = ice_addresses_changed(ci->ice);
 
-		if (ice_addresses_changed(ci->ice) && ci->signal)
-			signal_client_network_changed(ci->signal, true);
+		if (change != ICE_HOSTS_SAME && ci->signal)
+			signal_client_network_changed(ci->signal, change == ICE_HOSTS_GONE
+									  ? SIGNAL_NETWORK_MOVED
+									  : SIGNAL_NETWORK_DOUBT);
 		each_conn(ci, network_changed, NULL);
 	}
+}
+
+void conn_iface_doubt(struct conn_iface *ci)
+{
+	uint64_t now = wg_now();
+
+	if (!ci->signal || (ci->doubted_at && now < ci->doubted_at + DOUBT_EVERY_MS))
+		return;
+	ci->doubted_at = now;
+	signal_client_network_changed(ci->signal, SIGNAL_NETWORK_DOUBT);
 }
 
 void conns_routes_changed(struct conns *cs)
@@ -546,7 +564,7 @@ void conns_routes_changed(struct conns *cs)
 		struct conn_iface *ci = cs->ifaces->pdata[n];
 
 		if (ci->signal && !ci->signal_up)
-			signal_client_network_changed(ci->signal, false);
+			signal_client_network_changed(ci->signal, SIGNAL_NETWORK_ROUTES);
 	}
 }
 

@@ -73,6 +73,7 @@ struct conn_iface {
 	GSequence *timers; // of struct conn *, by due
 	GSource *source;
 	uint64_t send_refused;
+	uint64_t doubted_at; // ms; 0 = never
 };
 
 struct conns {
@@ -90,9 +91,14 @@ void conn_timer_update(struct conn *c); // after each call into fsm.h
 void conn_due(struct conn *c, uint64_t now);
 void conn_timers_rearm(struct conn_iface *ci);
 
+// conn_iface.c
+void conn_iface_doubt(struct conn_iface *ci); // is the signal service still there?
+
 // conn_path.c
 int conn_path_keep(uint32_t path_id, const struct ice_path *path, void *conn);
 void conn_path_drop(uint32_t path_id, void *conn);
+// Before its keep says so; the keep tells when it works again.
+void conn_path_give_up(struct conn *c, const struct conn_path *p, const char *why);
 void conn_paths_install(void *conn);
 void conn_paths_uninstall(struct conn *c);
 bool conn_path_recover(struct conn *c); // true: pairs of an earlier straitd go on

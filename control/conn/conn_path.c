@@ -60,7 +60,25 @@ static void on_rtt(uint32_t us, void *arg)
 	((struct conn_keep *)arg)->rtt_us = us;
 }
 
-static const struct ice_keep_ops keep_ops = {on_lost, on_regained, on_renominated, on_rtt};
+// What took the peer from us may have taken the signal service as well, and a quiet stream does not tell. Who is
+// controlled has to offer anew for the peer to learn where we are.
+static void on_doubt(bool remapped, void *arg)
+{
+	const struct conn_keep *k = arg;
+	struct conn *c = k->conn;
+	bool controlling = ice_keep_path(k->keep)->controlling;
+
+	conn_iface_doubt(c->iface);
+	if (!remapped)
+		return;
+	conn_ops.event("remapped", "a NAT gave us another address", c);
+	if (!controlling && c->fsm.paths.selected && c->fsm.paths.selected->id == k->path_id) {
+		conn_fsm_reconnect(&c->fsm, wg_now());
+		conn_timer_update(c);
+	}
+}
+
+static const struct ice_keep_ops keep_ops = {on_lost, on_regained, on_renominated, on_rtt, on_doubt};
 
 static struct conn_keep *keep_find(struct conn *c, uint32_t path_id)
 {
@@ -74,6 +92,16 @@ static struct conn_keep *keep_find(struct conn *c, uint32_t path_id)
 struct conn_keep *conn_keep_of(const struct conn *c, const struct conn_path *p)
 {
 	return keep_find((struct conn *)c, p->id);
+}
+
+void conn_path_give_up(struct conn *c, const struct conn_path *p, const char *why)
+{
+	struct conn_keep *k = conn_keep_of(c, p);
+
+	if (k && k->keep)
+		ice_keep_give_up(k->keep);
+	conn_fsm_path_lost(&c->fsm, p->id, why, wg_now());
+	conn_timer_update(c);
 }
 
 int conn_path_keep(uint32_t path_id, const struct ice_path *path, void *arg)

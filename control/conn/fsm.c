@@ -282,7 +282,7 @@ void fsm_arm_better(struct conn_fsm *f, uint64_t now)
 			return;
 		ms = grown(UPGRADE_FIRST_MS, f->better_tries * 2, UPGRADE_MAX_MS);
 	} else {
-		if (f->paths.fallback || !f->ops->have_relay(f->arg))
+		if ((f->paths.fallback && !f->paths.fallback->lost) || !f->ops->have_relay(f->arg))
 			return;
 		ms = grown(STANDBY_FIRST_MS, f->better_tries * 2, STANDBY_MAX_MS);
 		// The other side may do it, and one is enough.
@@ -581,7 +581,8 @@ void conn_fsm_network_changed(struct conn_fsm *f, uint64_t now)
 	if (f->phase == CONN_WAITING || f->phase == CONN_OFFERED) {
 		f->failures = f->offers = 0;
 		if (f->signal_up)
-			f->due[CONN_TIMER_OFFER] = now + below(f, NETWORK_SETTLE_MS);
+			f->due[CONN_TIMER_OFFER] =
+				MIN(f->due[CONN_TIMER_OFFER], now + below(f, NETWORK_SETTLE_MS));
 	} else if (f->phase == CONN_SETTLED && f->due[CONN_TIMER_BETTER] != CONN_NEVER) {
 		f->better_tries = 0;
 		f->due[CONN_TIMER_BETTER] = now + fsm_jitter(f, NETWORK_SETTLE_MS);

@@ -60,7 +60,7 @@ static bool address_usable(const struct ice *ice, const struct st_addr *a)
 	return !(ice->env.overlay_address && ice->env.overlay_address(a, ice->env.arg));
 }
 
-static bool known(const GArray *hosts, const struct st_addr *a)
+bool ice_hosts_have(const GArray *hosts, const struct st_addr *a)
 {
 	for (guint n = 0; n < hosts->len; n++) {
 		if (!memcmp(&g_array_index(hosts, struct st_addr, n), a, sizeof(*a)))
@@ -185,7 +185,8 @@ void ice_hosts_refresh(struct ice *ice)
 		uint16_t port;
 
 		if (i->ifa_addr && addr_from_sockaddr(&a, &port, i->ifa_addr) &&
-			interface_usable(ice, i) && address_usable(ice, &a) && !known(ice->hosts, &a))
+			interface_usable(ice, i) && address_usable(ice, &a) &&
+			!ice_hosts_have(ice->hosts, &a))
 			g_array_append_val(ice->hosts, a);
 	}
 	mappings_resolve(ice, all);

@@ -125,22 +125,28 @@ bool ice_port_is_per_peer(const struct ice *ice)
 	return ice->port_per_peer || ice_link_needs_ports(ice->link);
 }
 
-static bool same_hosts(const GArray *a, const GArray *b)
+static bool all_within(const GArray *some, const GArray *all)
 {
-	return a->len == b->len &&
-	       (!a->len || !memcmp(a->data, b->data, a->len * sizeof(struct st_addr)));
+	for (guint n = 0; n < some->len; n++) {
+		if (!ice_hosts_have(all, &g_array_index(some, struct st_addr, n)))
+			return false;
+	}
+	return true;
 }
 
-bool ice_addresses_changed(struct ice *ice)
+enum ice_hosts_change ice_addresses_changed(struct ice *ice)
 {
 	GArray *before = g_array_copy(ice->hosts);
-	bool same;
+	enum ice_hosts_change change = ICE_HOSTS_SAME;
 
 	ice_hosts_refresh(ice);
-	same = same_hosts(before, ice->hosts);
+	if (!all_within(before, ice->hosts))
+		change = ICE_HOSTS_GONE;
+	else if (!all_within(ice->hosts, before))
+		change = ICE_HOSTS_MORE;
 	g_array_unref(before);
-	if (same)
-		return false;
+	if (change == ICE_HOSTS_SAME)
+		return change;
 	stun_client_forget(ice->stun);
 	ice_ports_stun_forget(ice->ports);
 	ice_ports_hosts_changed(ice->ports);
@@ -148,7 +154,7 @@ bool ice_addresses_changed(struct ice *ice)
 		stun_client_ask(ice->stun);
 	ice_link_hosts_changed(ice->link);
 	ice_agents_hosts_changed(ice);
-	return true;
+	return change;
 }
 
 void ice_dp_connected(struct ice *ice)

@@ -73,8 +73,13 @@ struct ice *ice_new(const struct ice_env *env, const char *program);
 void ice_free(struct ice *ice);
 // Attempts under way gather again when it matters to them. Settings were checked.
 void ice_apply(struct ice *ice, const struct ice_settings *s);
-// Addresses or links changed, or the port did. True: what we offer is different now.
-bool ice_addresses_changed(struct ice *ice);
+enum ice_hosts_change {
+	ICE_HOSTS_SAME,
+	ICE_HOSTS_MORE, // there are new ones
+	ICE_HOSTS_GONE, // some of what we offered is not ours any more
+};
+// Addresses or links changed, or the port did: attempts begin anew when what we offer is different now.
+enum ice_hosts_change ice_addresses_changed(struct ice *ice);
 // The data plane is there, or there again: TURN sockets are parked in it.
 void ice_dp_connected(struct ice *ice);
 // A datagram from the shared port that is no WireGuard message (HEAD test: ice_is_wireguard). True: it was
@@ -191,6 +196,9 @@ struct ice_keep_ops {
 	// The peer, as the controlling side, nominated another pair; or a channel was bound on this one.
 	void (*renominated)(const struct ice_path *path, void *arg);
 	void (*rtt)(uint32_t us, void *arg); // may be NULL
+	// The network between us and the peer may be another: the pair did not answer for a second, or
+	// (remapped) a NAT gave us another address; the peer was told if we control. May be NULL.
+	void (*doubt)(bool remapped, void *arg);
 };
 
 // From a nomination, while its agent still lives (a relay is taken over from it), or from a blob.
@@ -198,6 +206,9 @@ struct ice_keep *ice_keep_new(struct ice *ice, uint32_t peer_id, const struct ic
 	const struct ice_keep_ops *ops, void *arg);
 // What the lcores saw of this peer (ST_EV_PEER_ACTIVITY).
 void ice_keep_activity(struct ice_keep *k, const struct st_activity *a);
+// The owner sends by another pair: as after `lost`, `regained` tells when this one works again. It is asked at the
+// quick pace, as long as data goes out (ice_keep_activity).
+void ice_keep_give_up(struct ice_keep *k);
 // A WireGuard message through our relay: ChannelData, or a Send indication while no channel is bound.
 // 0 or -errno (-EOPNOTSUPP: not relayed).
 int ice_keep_send(struct ice_keep *k, const void *data, size_t len);

@@ -38,6 +38,7 @@ struct turn_client;
 	X(checks_sent, "checks of nominated pairs")                                                \
 	X(role_conflicts, "peer had our role")                                                     \
 	X(renominations, "the peer moved to another pair")                                         \
+	X(remapped, "a NAT gave us another address")                                               \
 	X(consent_lost, "nominated pairs that stopped answering")                                  \
 	X(agents_started, "attempts begun")                                                        \
 	X(agents_nominated, "attempts with a pair")                                                \
@@ -143,6 +144,7 @@ static inline bool ice_same(
 
 // hosts.c
 void ice_hosts_refresh(struct ice *ice); // true addresses of this box, by the settings
+bool ice_hosts_have(const GArray *hosts, const struct st_addr *a);
 // Mappings as text; 0, or -EINVAL with *ret_error. Interfaces are looked up at each refresh.
 int ice_mappings_check(char **texts, char **ret_error);
 // What a base is signalled as; false: not at all (it is not in the mapping).

@@ -17,6 +17,10 @@
 #define FAST_MS         250   // checks then
 #define FAST_LOST_MS    1500  // of silence while we ask at that pace
 #define FAST_FOR_MS     2000  // without further data we fall back
+#define AGAIN_MS        1000  // an idle pair that did not answer is asked once more then
+#define DOUBT_SLOW      2     // checks in a row without an answer that make us doubt the network
+#define DOUBT_FAST      4
+#define REMAPPED_MS     30000 // a NAT that changes all the time is not followed more often
 #define CHECKS          8     // that an answer is recognised for
 #define PRFLX_PRIORITY  (110U << 24 | 65535U << 8 | 255)
 #define ROLE_CONFLICT   487
@@ -45,8 +49,12 @@ struct ice_keep {
 	struct check checks[CHECKS];
 	unsigned int next_check;
 	uint64_t check_due, answered, heard; // heard: an answer or an authentic check on the pair
-	uint64_t fast_since, fast_until;     // 0 = the slow pace
-	const char *turn_lost;               // why the allocation ended, until the next tick
+	unsigned int unanswered;             // checks since the last answer
+	struct st_addr mapped; // how the peer sees us; all zero: it has not said so yet
+	uint16_t mapped_port_be;
+	uint64_t remapped_at;
+	uint64_t fast_since, fast_until; // 0 = the slow pace
+	const char *turn_lost;           // why the allocation ended, until the next tick
 	bool lost, ever_heard, detached;
 };
 
@@ -174,12 +182,14 @@ static void check_send(struct ice_keep *k, const struct way *w, bool nomination)
 	stun_add_u64(&o, k->path.controlling ? STUN_ATTR_ICE_CONTROLLING : STUN_ATTR_ICE_CONTROLLED,
 		k->tie_breaker);
 	stun_add_u32(&o, STUN_ATTR_PRIORITY, PRFLX_PRIORITY);
+	if (nomination && k->path.controlling)
+		stun_add(&o, STUN_ATTR_USE_CANDIDATE, NULL, 0);
 	len = stun_end(&o, k->path.theirs.pwd, strlen(k->path.theirs.pwd), true);
 	k->ice->counters.checks_sent++;
 	(void)keep_send_to(k, w, buf, len);
 }
 
-static void check_path(struct ice_keep *k)
+static void check_path(struct ice_keep *k, bool nomination)
 {
 	struct way w = {
 		.turn = k->path.relayed ? k->turn : NULL,
@@ -189,7 +199,7 @@ static void check_path(struct ice_keep *k)
 		.remote_port_be = k->path.remote_port_be,
 	};
 
-	check_send(k, &w, false);
+	check_send(k, &w, nomination);
 }
 
 static uint64_t next_pace(const struct ice_keep *k)
@@ -198,6 +208,8 @@ static uint64_t next_pace(const struct ice_keep *k)
 
 	if (k->fast_since)
 		return FAST_MS;
+	if (k->unanswered == 1)
+		return scaled(k, AGAIN_MS);
 	return scaled(k, CONSENT_MS - fifth + randombytes_uniform(2 * fifth));
 }
 
@@ -206,15 +218,21 @@ static void keep_tick(struct ice_keep *k, uint64_t now)
 {
 	uint64_t due = UINT64_MAX;
 	const char *why = NULL;
+	bool doubt = false;
 
 	if (k->fast_since && now >= k->fast_until)
 		k->fast_since = 0;
+	if (now >= k->check_due) {
+		check_path(k, false);
+		k->unanswered++;
+		k->check_due = now + next_pace(k);
+		doubt = k->unanswered == (k->fast_since ? DOUBT_FAST : DOUBT_SLOW);
+		// A NAT that forgot us took the allocation's 5-tuple as well: the server says so.
+		if (doubt && k->turn && k->path.relayed)
+			turn_client_verify(k->turn);
+	}
 	if (k->turn)
 		due = turn_client_tick(k->turn, now);
-	if (now >= k->check_due) {
-		check_path(k);
-		k->check_due = now + next_pace(k);
-	}
 	if (!k->lost && k->fast_since &&
 		now > MAX(k->fast_since, k->heard) + FAST_LOST_MS - WHEEL_TICK_MS)
 		why = "nothing comes back while we send";
@@ -223,11 +241,13 @@ static void keep_tick(struct ice_keep *k, uint64_t now)
 	else if (!k->lost && now > k->answered + scaled(k, CONSENT_LOST_MS))
 		why = "consent ran out";
 	wheel_set(&k->ice->wheel->wheel, &k->entry, MIN(due, k->check_due));
-	if (!why)
-		return;
-	k->lost = true;
-	k->ice->counters.consent_lost++;
-	k->ops->lost(why, k->arg);
+	if (why) {
+		k->lost = true;
+		k->ice->counters.consent_lost++;
+		k->ops->lost(why, k->arg);
+	} else if (doubt && k->ops->doubt) {
+		k->ops->doubt(false, k->arg);
+	}
 }
 
 static void arm(struct ice_keep *k, uint64_t due)
@@ -257,6 +277,18 @@ void ice_keep_activity(struct ice_keep *k, const struct st_activity *a)
 		return;
 	k->fast_since = now;
 	k->check_due = now;
+	arm(k, now);
+}
+
+void ice_keep_give_up(struct ice_keep *k)
+{
+	uint64_t now = ice_now();
+
+	if (k->lost)
+		return;
+	k->lost = true;
+	k->fast_since = k->check_due = now;
+	k->fast_until = now + FAST_FOR_MS;
 	arm(k, now);
 }
 
@@ -345,6 +377,11 @@ void ice_keep_stun(struct ice_owner *o, const struct wg_datagram *d, const struc
 	if (on_path(k, d, turn)) {
 		k->heard = ice_now();
 		k->ever_heard = true;
+		if (k->lost) {
+			// It came through: so may ours.
+			k->check_due = k->heard;
+			arm(k, k->check_due);
+		}
 		return;
 	}
 	// Nominated is what has been checked both ways: the answer to ours decides.
@@ -361,9 +398,12 @@ static void move_to(struct ice_keep *k, const struct check *c, const struct stun
 	uint16_t port_be = c->local_port_be;
 
 	k->ice->counters.renominations++;
+	if (!ice_same(&p->remote, p->remote_port_be, &c->remote, c->remote_port_be)) {
+		p->remote_type = ICE_PRFLX;
+		k->mapped = (struct st_addr){0};
+	}
 	p->remote = c->remote;
 	p->remote_port_be = c->remote_port_be;
-	p->remote_type = ICE_PRFLX;
 	p->relayed = c->turn != NULL;
 	if (c->turn) {
 		turn_client_peer(c->turn, &c->remote, c->remote_port_be);
@@ -387,6 +427,31 @@ static void move_to(struct ice_keep *k, const struct check *c, const struct stun
 				: ICE_SRFLX;
 }
 
+// True: the peer sees us elsewhere than before, so a NAT on the way has changed, and what the peer sends goes to where
+// we were. Who controls tells it by nominating the pair from there; for the other side it is the owner's.
+static bool remapped(struct ice_keep *k, const struct stun_msg *m)
+{
+	bool known = !addr_is_zero(&k->mapped);
+	uint64_t now = ice_now();
+	struct st_addr mapped;
+	uint16_t port_be;
+
+	if (k->path.relayed ||
+		!stun_find_address(m, STUN_ATTR_XOR_MAPPED_ADDRESS, &mapped, &port_be) ||
+		ice_same(&mapped, port_be, &k->mapped, k->mapped_port_be) ||
+		(k->remapped_at && now < k->remapped_at + REMAPPED_MS))
+		return false;
+	k->mapped = mapped;
+	k->mapped_port_be = port_be;
+	if (!known)
+		return false;
+	k->remapped_at = now;
+	k->ice->counters.remapped++;
+	if (k->path.controlling)
+		check_path(k, true);
+	return true;
+}
+
 static void answered(struct ice_keep *k, const struct check *c, const struct stun_msg *m)
 {
 	uint32_t rtt = (uint32_t)MIN(g_get_monotonic_time() - c->sent_us, UINT32_MAX);
@@ -400,6 +465,8 @@ static void answered(struct ice_keep *k, const struct check *c, const struct stu
 	k->answered = k->heard = ice_now();
 	k->ever_heard = true;
 	k->fast_since = 0;
+	k->unanswered = 0;
+	k->check_due = k->answered + next_pace(k);
 	k->path.rtt_us = MAX(rtt, 1U);
 	back = k->lost;
 	k->lost = false;
@@ -407,6 +474,8 @@ static void answered(struct ice_keep *k, const struct check *c, const struct stu
 		k->ops->renominated(&k->path, k->arg);
 	else if (back)
 		k->ops->regained(k->arg);
+	else if (remapped(k, m) && k->ops->doubt)
+		k->ops->doubt(true, k->arg);
 	else if (k->ops->rtt)
 		k->ops->rtt(rtt, k->arg);
 }

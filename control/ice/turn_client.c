@@ -249,6 +249,12 @@ static void refresh_later(struct turn_client *t, uint64_t now)
 	errand_begin(&t->refresh, now + (uint64_t)s * 500);
 }
 
+void turn_client_verify(struct turn_client *t)
+{
+	if (!t->refresh.tries)
+		errand_begin(&t->refresh, ice_now());
+}
+
 uint64_t turn_client_tick(struct turn_client *t, uint64_t now)
 {
 	struct binding *b;

@@ -52,6 +52,8 @@ struct turn_client_ops {
 void turn_client_adopt(struct turn_client *t, const struct st_addr *peer, uint16_t peer_port_be,
 	const struct turn_client_ops *ops, void *arg);
 void turn_client_peer(struct turn_client *t, const struct st_addr *peer, uint16_t peer_port_be);
+// Asks the server whether the allocation is there, with the next tick: `lost` when it is not.
+void turn_client_verify(struct turn_client *t);
 // Refreshes what is due. When to call again, in ms of ice_now().
 uint64_t turn_client_tick(struct turn_client *t, uint64_t now);
 int turn_client_send(struct turn_client *t, const struct st_addr *peer, uint16_t peer_port_be,

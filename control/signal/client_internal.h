@@ -25,7 +25,7 @@
 #define REGISTER_DEADLINE_MS 10000
 #define SILENT_HEARTBEAT_MS  30000 // a stream silent for this long is asked
 #define HEARTBEAT_BACK_MS    10000 // and given up when it stays silent
-#define CHECK_BACK_MS        2000  // after a change of our addresses
+#define CHECK_BACK_MS        2000  // when there is a reason to doubt
 #define HURRY_MS             100   // between attempts while our network changes
 #define WATCH_MS             1000
 #define BACKOFF_FIRST_MS     800
@@ -121,7 +121,7 @@ grpc_byte_buffer *buffer_of(const uint8_t *bytes, size_t len);
 // stream.c; worker
 void stream_connect(struct signal_client *c); // and for ever again
 void stream_watch(struct signal_client *c);
-void stream_network_changed(struct signal_client *c, bool check);
+void stream_network_changed(struct signal_client *c, enum signal_network what);
 void stream_stop(struct signal_client *c);
 
 // send.c; worker

@@ -391,19 +391,30 @@ void signal_client_free(struct signal_client *c)
 	grpc_shutdown();
 }
 
-static void on_network(void *data)
+static void on_routes(void *data)
 {
-	stream_network_changed(data, false);
+	stream_network_changed(data, SIGNAL_NETWORK_ROUTES);
 }
 
-static void on_network_check(void *data)
+static void on_doubt(void *data)
 {
-	stream_network_changed(data, true);
+	stream_network_changed(data, SIGNAL_NETWORK_DOUBT);
 }
 
-void signal_client_network_changed(struct signal_client *c, bool check)
+static void on_moved(void *data)
 {
-	mailbox_post(c->to_worker, check ? on_network_check : on_network, c);
+	stream_network_changed(data, SIGNAL_NETWORK_MOVED);
+}
+
+void signal_client_network_changed(struct signal_client *c, enum signal_network what)
+{
+	static const mailbox_call calls[] = {
+		[SIGNAL_NETWORK_ROUTES] = on_routes,
+		[SIGNAL_NETWORK_DOUBT] = on_doubt,
+		[SIGNAL_NETWORK_MOVED] = on_moved,
+	};
+
+	mailbox_post(c->to_worker, calls[what], c);
 }
 
 int signal_client_peer_add(struct signal_client *c, const uint8_t peer[SIGNAL_KEY_LEN])

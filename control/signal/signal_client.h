@@ -91,9 +91,12 @@ struct signal_client;
 struct signal_client *signal_client_new(const struct signal_settings *settings,
 	const struct signal_ops *ops, void *arg, char **ret_error);
 void signal_client_free(struct signal_client *c); // no callback afterwards; NULL is a no-op
-// Routes or addresses of this box changed: a connection that is not there yet is tried anew at once. check:
-// one that is there may come from an address that is gone, so it is asked whether it still delivers.
-void signal_client_network_changed(struct signal_client *c, bool check);
+enum signal_network {
+	SIGNAL_NETWORK_ROUTES, // a connection that is not there yet is tried anew at once
+	SIGNAL_NETWORK_DOUBT,  // and one that is there is asked whether it still delivers
+	SIGNAL_NETWORK_MOVED, // or is replaced: an address of ours is gone, perhaps that of the connection
+};
+void signal_client_network_changed(struct signal_client *c, enum signal_network what);
 // "https://host:port" with the port filled in, or NULL with *ret_error (g_free): "found ..., allowed: ...".
 char *signal_url_check(const char *url, char **ret_error);
 

@@ -361,15 +361,35 @@ static gboolean on_watch(void *arg)
 	return G_SOURCE_CONTINUE;
 }
 
-void stream_network_changed(struct signal_client *c, bool check)
+static gboolean on_check_back(void *arg)
+{
+	(void)on_watch(arg);
+	return G_SOURCE_REMOVE;
+}
+
+// Once at a time: who doubts again and again would put the answer off for ever.
+static void check(struct stream *s)
+{
+	if (s->asked && s->back_ms == CHECK_BACK_MS)
+		return;
+	ask(s, CHECK_BACK_MS);
+	client_timer(s->client, CHECK_BACK_MS + 10, on_check_back, s->client);
+}
+
+void stream_network_changed(struct signal_client *c, enum signal_network what)
 {
 	struct stream *s = c->stream;
 
 	if (c->stopping || (s && s->why))
 		return;
+	if (s && s->registered && what == SIGNAL_NETWORK_MOVED) {
+		c->hurry = true;
+		stream_give_up(s, "an address of this box is gone");
+		return;
+	}
 	if (s && s->registered) {
-		if (check)
-			ask(s, CHECK_BACK_MS);
+		if (what == SIGNAL_NETWORK_DOUBT)
+			check(s);
 		return;
 	}
 	if (c->hurry)

@@ -41,7 +41,7 @@ static void on_moved(const struct ice_path *path, void *arg)
 	abort();
 }
 
-static const struct ice_keep_ops ops = {on_lost, on_regained, on_moved, NULL};
+static const struct ice_keep_ops ops = {on_lost, on_regained, on_moved, NULL, NULL};
 static struct ice *ice;
 static struct ice_agent *agent;
 static struct ice_keep *keep;

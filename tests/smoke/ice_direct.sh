@@ -1,7 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-3-Clause
 #
-# Two gateways behind port-preserving NATs: the tunnel comes up by itself and directly, a relay stands by.
+# Two gateways behind port-preserving NATs: the tunnel comes up by itself and directly, a relay stands by. Then one NAT
+# gets another address while nobody sends: that is noticed, and the tunnel works again when somebody does.
 # shellcheck source=lab.sh
 . "$(dirname "$0")/lab.sh"
 # shellcheck source=traffic.sh
@@ -24,4 +25,20 @@ check 'a relay stands by at a' wait_until 20 ice_is a b .standby.relayed true
 check 'a relay stands by at b' wait_until 5 ice_is b a .standby.relayed true
 check 'and the path is still direct' ice_is b a .path.relayed false
 check 'no new handshake for it' equal "$(peer_field a b handshakes)" 1
+
+reconnects()
+{
+	ctl a status --json | jq '.straitd.connections[0].signal.reconnects'
+}
+
+before=$(reconnects)
+must "a's NAT gets another address" ice_readdress a 192.0.2.71
+begun=${EPOCHREALTIME/[.,]/}
+check 'quiet as it is, the dead signal stream is noticed' wait_until 25 eval 'at_least "$(reconnects)" $((before + 1))'
+printf '        | after %s ms\n' $(((${EPOCHREALTIME/[.,]/} - begun) / 1000))
+begun=${EPOCHREALTIME/[.,]/}
+check 'the tunnel works again' wait_until 20 ping_ok lana 10.2.0.2 -W 1
+printf '        | after %s ms\n' $(((${EPOCHREALTIME/[.,]/} - begun) / 1000))
+check 'directly' wait_until 30 ice_is a b .path.relayed false
+check 'in the same session' equal "$(peer_field a b handshakes)" 1
 lab_finish

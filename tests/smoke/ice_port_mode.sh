@@ -63,6 +63,7 @@ check 'cut, the relay takes over' wait_until 20 ice_is a b .path.relayed true
 check 'it carries' session_up lana 10.2.0.2
 bg_stop ping
 ice_block a off
+check 'open again, it is direct again by itself' wait_until 60 direct
 check 'a new attempt works with the port that is in use' eval 'ctl b peer a reconnect && wait_until 30 direct && own_port b a'
 
 jq '.wireguard[0].peers = []' "$LAB_DIR/gwa.json" >"$LAB_DIR/new.json" && mv "$LAB_DIR/new.json" "$LAB_DIR/gwa.json"

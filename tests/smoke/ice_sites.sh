@@ -83,6 +83,13 @@ ice_forward() # a|b
 	END
 }
 
+# Another address outside, as after a line that was cut; nothing is left of what it had translated.
+ice_readdress() # a|b ADDRESS
+{
+	on "nat$1" ip address flush dev out
+	address "nat$1" out "$2/24" && on "nat$1" conntrack -F
+}
+
 ice_signal_start()
 {
 	bg signal srv "$STRAIT_SIGNAL" --listen 192.0.2.9:10000 || return

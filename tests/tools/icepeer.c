@@ -125,7 +125,7 @@ static void on_rtt(uint32_t us, void *arg)
 {
 }
 
-static const struct ice_keep_ops keep_ops = {on_lost, on_regained, on_moved, on_rtt};
+static const struct ice_keep_ops keep_ops = {on_lost, on_regained, on_moved, on_rtt, NULL};
 
 static void on_candidate(const char *candidate, void *arg)
 {

@@ -24,7 +24,8 @@ static struct sent {
 static unsigned int sent;
 static struct ice *ice;
 static struct ice_path path;
-static unsigned int losts, gains, moves;
+static unsigned int losts, gains, moves, doubts, remaps;
+static struct st_addr seen_as; // how the peer sees us
 static struct ice_path moved;
 
 static const char ours_ufrag[] = "ourufragourufrag",
@@ -70,7 +71,12 @@ static void on_moved(const struct ice_path *p, void *arg)
 	moves++;
 }
 
-static const struct ice_keep_ops ops = {on_lost, on_regained, on_moved, NULL};
+static void on_doubt(bool remapped, void *arg)
+{
+	*(remapped ? &remaps : &doubts) += 1;
+}
+
+static const struct ice_keep_ops ops = {on_lost, on_regained, on_moved, NULL, on_doubt};
 
 static void fresh(const char *scale)
 {
@@ -80,9 +86,10 @@ static void fresh(const char *scale)
 	ice_free(ice);
 	g_setenv("STRAIT_ICE_CONSENT_SCALE", scale, TRUE);
 	ice = ice_new(&env, "/nonexistent");
-	sent = losts = gains = moves = 0;
+	sent = losts = gains = moves = doubts = remaps = 0;
 	memset(&path, 0, sizeof(path));
 	addr_parse(&path.local, "10.0.0.1");
+	seen_as = path.local;
 	addr_parse(&path.remote, "10.0.0.2");
 	path.local_port_be = path.remote_port_be = htons(51820);
 	g_strlcpy(path.ours.ufrag, ours_ufrag, sizeof(path.ours.ufrag));
@@ -141,7 +148,7 @@ static void answer_from(const char *from, const char *pwd)
 	CU_ASSERT_EQUAL_FATAL(stun_parse(&m, last.data, last.len), 0);
 	CU_ASSERT_EQUAL_FATAL(m.type, STUN_BINDING | STUN_REQUEST);
 	stun_begin(&o, buf, sizeof(buf), STUN_BINDING | STUN_SUCCESS, stun_tid(&m));
-	stun_add_address(&o, STUN_ATTR_XOR_MAPPED_ADDRESS, &path.local, path.local_port_be);
+	stun_add_address(&o, STUN_ATTR_XOR_MAPPED_ADDRESS, &seen_as, path.local_port_be);
 	len = stun_end(&o, pwd, strlen(pwd), true);
 	CU_ASSERT_TRUE(receive(from, buf, len));
 }
@@ -369,6 +376,108 @@ static void silence_while_we_send_is_noticed_within_two_seconds(void)
 	ice_keep_free(k);
 }
 
+// The relay that stands by took over, and nobody sends any more.
+static void a_pair_given_up_tells_when_it_works_again(void)
+{
+	struct ask ask = {.user = "ourufragourufrag:x", .pwd = ours_pwd, .controlling = true};
+	struct ice_keep *k;
+	uint8_t buf[256];
+	unsigned int before;
+
+	fresh("1");
+	k = ice_keep_new(ice, 1, &path, &ops, NULL);
+	ice_keep_give_up(k);
+	run_ms(700);
+	CU_ASSERT_TRUE_FATAL(sent >= 2);
+	answer_from("10.0.0.2", their_pwd);
+	CU_ASSERT_EQUAL(losts, 0);
+	CU_ASSERT_EQUAL(gains, 1);
+	// The peer was first to find that it works.
+	ice_keep_give_up(k);
+	run_ms(2600); // the quick pace is over
+	before = sent;
+	CU_ASSERT_TRUE(receive("10.0.0.2", buf, request(buf, sizeof(buf), &ask)));
+	run_ms(150);
+	CU_ASSERT_EQUAL_FATAL(sent, before + 2); // the answer, and a check of our own
+	answer_from("10.0.0.2", their_pwd);
+	CU_ASSERT_EQUAL(gains, 2);
+	ice_keep_free(k);
+}
+
+static void an_idle_pair_that_does_not_answer_is_doubted_once(void)
+{
+	struct ice_keep *k;
+
+	fresh("20"); // 250 ms, again after 50
+	k = ice_keep_new(ice, 1, &path, &ops, NULL);
+	for (int n = 0; n < 400 && !sent; n++)
+		run_ms(1);
+	answer_from("10.0.0.2", their_pwd);
+	CU_ASSERT_EQUAL(doubts, 0);
+	run_ms(1200); // shorter than consent lasts
+	CU_ASSERT_EQUAL(doubts, 1);
+	CU_ASSERT_EQUAL(losts, 0);
+	answer_from("10.0.0.2", their_pwd);
+	run_ms(1000);
+	CU_ASSERT_EQUAL(doubts, 2);
+	ice_keep_free(k);
+}
+
+static bool nominates(void)
+{
+	struct stun_msg m;
+	uint16_t len;
+
+	return !stun_parse(&m, last.data, last.len) && stun_find(&m, STUN_ATTR_USE_CANDIDATE, &len);
+}
+
+static void answered_next(void)
+{
+	unsigned int before = sent;
+
+	for (int n = 0; n < 400 && sent == before; n++)
+		run_ms(1);
+	answer_from("10.0.0.2", their_pwd);
+}
+
+static void a_nat_that_gives_us_another_address_is_noticed(bool controlling)
+{
+	struct ice_keep *k;
+
+	fresh("100");
+	path.controlling = controlling;
+	k = ice_keep_new(ice, 1, &path, &ops, NULL);
+	answered_next();
+	answered_next();
+	CU_ASSERT_FALSE(nominates());
+	CU_ASSERT_EQUAL(remaps, 0);
+	addr_parse(&seen_as, "192.0.2.7");
+	answered_next();
+	CU_ASSERT_EQUAL(remaps, 1);
+	CU_ASSERT_EQUAL(nominates(), controlling);
+	if (controlling) {
+		answer_from("10.0.0.2", their_pwd);
+		CU_ASSERT_EQUAL(moves, 1);
+		CU_ASSERT_EQUAL(moved.local_candidate.b[15], 7);
+	}
+	// One that changes all the time is not followed.
+	addr_parse(&seen_as, "192.0.2.8");
+	answered_next();
+	CU_ASSERT_EQUAL(remaps, 1);
+	CU_ASSERT_EQUAL(losts, 0);
+	ice_keep_free(k);
+}
+
+static void who_controls_nominates_the_pair_from_its_new_address(void)
+{
+	a_nat_that_gives_us_another_address_is_noticed(true);
+}
+
+static void who_is_controlled_tells_its_owner_of_the_new_address(void)
+{
+	a_nat_that_gives_us_another_address_is_noticed(false);
+}
+
 static void a_controlling_peer_moves_us_only_to_a_pair_that_answers(void)
 {
 	struct ask ask = {
@@ -484,6 +593,10 @@ static CU_TestInfo tests[] = {
 	TEST(consent_is_asked_for_and_its_loss_told_once),
 	TEST(answers_from_elsewhere_or_without_the_password_do_not_count),
 	TEST(silence_while_we_send_is_noticed_within_two_seconds),
+	TEST(a_pair_given_up_tells_when_it_works_again),
+	TEST(an_idle_pair_that_does_not_answer_is_doubted_once),
+	TEST(who_controls_nominates_the_pair_from_its_new_address),
+	TEST(who_is_controlled_tells_its_owner_of_the_new_address),
 	TEST(a_controlling_peer_moves_us_only_to_a_pair_that_answers),
 	TEST(a_role_conflict_is_decided_by_the_tie_breaker),
 	TEST(a_pair_goes_on_from_its_blob),
