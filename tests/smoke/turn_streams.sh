@@ -7,6 +7,8 @@
 . "$(dirname "$0")/lab.sh"
 # shellcheck source=relay_lab.sh
 . "$(dirname "$0")/relay_lab.sh"
+# shellcheck source=traffic.sh
+. "$(dirname "$0")/traffic.sh"
 lab_init turn_streams
 command -v turnutils_uclient >/dev/null || lab_skip "turnutils_uclient (package coturn) is not installed"
 
@@ -37,6 +39,34 @@ served_is() # NAME
 	served_name | grep -qw "$1"
 }
 
+alpn() # [NAME]: what is agreed on
+{
+	on client timeout 5 openssl s_client -connect "$RELAY_ADDR:3478" ${1:+-alpn "$1"} </dev/null 2>/dev/null |
+		grep -i '^ALPN\|^No ALPN'
+}
+
+# Datagrams from the relay to the peer with DF, and with ECN.
+recorded() # FILTER
+{
+	tcpdump -nn -r "$LAB_DIR/peer.pcap" "$1" 2>/dev/null | wc -l
+}
+
+# Of 60 at once a burst of four and one for each second that they take.
+some_shake_hands()
+{
+	local n
+	n=$(on client bash -c 'for i in {1..60}; do
+			{ timeout 10 openssl s_client -connect "$0:3478" </dev/null >/dev/null 2>&1 && echo one; } &
+		done; wait' "$RELAY_ADDR" | wc -l)
+	at_least "$n" 1 && at_most "$n" 40
+}
+
+relay_limits() # JSON
+{
+	jq ".turn.limits = $1" "$LAB_DIR/gwr.json" >"$LAB_DIR/limits.json" && cat "$LAB_DIR/limits.json" >"$LAB_DIR/gwr.json" &&
+		ctl r reload
+}
+
 connections()
 {
 	relay_stat .connections
@@ -62,9 +92,12 @@ must 'relay node starts' relay_lab ".turn.listen = [{port: 3478, transports: [\"
 	.turn.tls = {certificate: \"$LAB_DIR/cert.pem\", key: \"$LAB_DIR/key.pem\"} |
 	.turn.metrics = {} | .turn.limits = {connections_per_source: 20, handshakes_per_source_s: 100}"
 bg echo peer turnutils_peer -p "$ECHO_PORT" -L 192.0.2.12
+must 'the peer records' record_start peer peer "udp and src host $RELAY_ADDR"
 check 'channels by TCP, odd lengths' uclient -t -c
-check 'a pair of ports by TCP' uclient -t
 check 'indications by TCP' uclient -t -s -c
+check 'a pair of ports by TCP' uclient -t
+bg_stop tcpdump-peer INT >/dev/null
+check 'no DF by TCP' eval '[ "$(recorded "ip[6] & 0x40 == 0")" -ge 20 ] && [ "$(recorded "ip[6] & 0x40 != 0 or ip[1] & 3 != 0")" -eq 0 ]'
 check 'channels by TLS on the same port' uclient -t -S -c
 check 'client to client by TCP' uclient -t -y -c -m 2
 check 'metrics: bytes of TCP clients' at_least "$(metric 'strait_turn_bytes_total{direction="to_peer"}')" 1000
@@ -72,9 +105,12 @@ check 'metrics: ports left' eval '[ "$(metric "strait_turn_ports_free{address=\"
 check 'metrics: nothing else is served' not on gwr curl -sf http://127.0.0.1:9641/
 check 'metrics: not on other addresses' not on client curl -sf --max-time 2 "http://$RELAY_ADDR:9641/metrics"
 check 'TLS 1.1 is refused' not on client timeout 5 openssl s_client -connect "$RELAY_ADDR:3478" -tls1_1
+check 'ALPN stun.turn is agreed on' eval 'alpn stun.turn | grep -q "stun\.turn"'
+check 'and none without' eval 'alpn | grep -q "No ALPN"'
 check 'its certificate' served_is first
 certificate second
 check 'a reload takes the new one' eval 'ctl r reload && served_is second'
+CERTIFICATE=$(<"$LAB_DIR/cert.pem")
 printf 'no certificate' >"$LAB_DIR/cert.pem"
 check 'a broken one is refused by name, and the old one goes on' eval \
 	'! ctl r reload >"$LAB_DIR/out" 2>&1 && grep -q cert.pem "$LAB_DIR/out" && served_is second'
@@ -83,4 +119,7 @@ check 'garbage ends its connection' eval \
 bg silent client bash -c 'for i in $(seq 40); do exec {fd}<>/dev/tcp/'"$RELAY_ADDR"'/3478; done; sleep 60'
 check 'no more connections of one source than the limit' eval 'wait_until 5 connections_at_least 10 && connections_at_most 20'
 check 'who says nothing is let go' wait_until 20 connections_at_most 0
+printf '%s\n' "$CERTIFICATE" >"$LAB_DIR/cert.pem"
+must 'one handshake a second' relay_limits '{connections_per_source: 100, handshakes_per_source_s: 1}'
+check 'handshakes of one source are limited' some_shake_hands
 lab_finish

@@ -228,8 +228,8 @@ static void a_number_is_free_when_its_channel_is_gone(void)
 
 // ---- peers ----
 
-// ICMP about what the relay sent is the kernel's and straitd's: nothing of it
-// reaches a client from here.
+// ICMP about what the relay sent is straitd's, which hears it by the kernel: no
+// lcore takes it for data.
 static void icmp_to_a_relayed_address_goes_to_the_host(void)
 {
 	struct rte_mbuf *m = turn_datagram(&from_peer, &plain, data, 40);
@@ -267,6 +267,51 @@ static void a_lone_fragment_is_relayed_to_nobody(void)
 	rig_skip(120);
 	rig_passes(4);
 	expect_drops(ST_DROP_frag_timeout, 1);
+	finish();
+}
+
+static void fragment(const struct tuple *t, uint32_t off, uint32_t len, bool more)
+{
+	struct rte_mbuf *m = turn_datagram(t, &plain, data, 800), *f;
+	struct rte_ipv4_hdr *h;
+
+	f = rte_pktmbuf_copy(m, rig.pool, 20 + off, len);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(f);
+	h = (void *)rte_pktmbuf_prepend(f, 20);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(h);
+	memcpy(h, rte_pktmbuf_mtod(m, void *), 20);
+	rte_pktmbuf_free(m);
+	h->total_length = htons((uint16_t)(20 + len));
+	h->fragment_offset = htons((uint16_t)(off / 8 | (more ? RTE_IPV4_HDR_MF_FLAG : 0)));
+	rig_fix_ipv4(f, 0);
+	rig_ether(f, RIG_WAN);
+	rig_rx(0, RIG_WAN, f);
+	rig_passes(2);
+}
+
+// The second would write other bytes over those of the first: nothing of the
+// datagram gets through, in either order and from both sides of the relay.
+static void overlapping_fragments_are_relayed_to_nobody(void)
+{
+	const struct tuple *const ways[] = {&from_peer, &from_client};
+
+	allocate();
+	memset(data, CHANNEL >> 8, 1);
+	for (unsigned int w = 0; w < RTE_DIM(ways); w++)
+		for (int order = 0; order < 2; order++) {
+			if (order == 0)
+				fragment(ways[w], 0, 408, true);
+			fragment(ways[w], 400, 408, false);
+			if (order == 1)
+				fragment(ways[w], 0, 408, true);
+			CU_ASSERT_EQUAL(take_all(RIG_DEV_WAN) + take_all(RIG_DEV_WAN_TAP), 0);
+			CU_ASSERT(rig_drops(ST_DROP_frag_overlap) >= 1);
+			rig_skip(120);
+			rig_passes(4);
+			CU_ASSERT_EQUAL(rig_drops_all(),
+				rig_drops(ST_DROP_frag_overlap) + rig_drops(ST_DROP_frag_timeout));
+			rig_reset();
+		}
 	finish();
 }
 
@@ -367,6 +412,8 @@ int main(void)
 		{"ICMP to a relayed address goes to the host",
 			icmp_to_a_relayed_address_goes_to_the_host},
 		{"a lone fragment is relayed to nobody", a_lone_fragment_is_relayed_to_nobody},
+		{"overlapping fragments are relayed to nobody",
+			overlapping_fragments_are_relayed_to_nobody},
 		{"a peer without permission reaches nobody", a_peer_without_permission_reaches_nobody},
 		{"both lcores relay one allocation", both_lcores_relay_one_allocation},
 		{"a stream goes on over refresh and rebinding",

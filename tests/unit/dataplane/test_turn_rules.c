@@ -124,11 +124,21 @@ static void a_refresh_works_in_place(void)
 	}
 	after = turn_hash_find(&turn_tables.p2c, &k);
 	CU_ASSERT(before != NULL && before == after);
-	skip(400); // only the channel is left
+	for (int i = 0; i < 3; i++) { // no datagram renews anything
+		skip(99);
+		turn_in(&from_peer, &plain, data, 9);
+		CU_ASSERT(turn_out(RIG_DEV_WAN, &g) && g.len == 13);
+		say(&from_client, CHANNEL, 9);
+		CU_ASSERT(turn_out(RIG_DEV_WAN, &g));
+	}
+	skip(103); // only the channel is left
 	turn_in(&from_peer, &plain, data, 9);
 	expect_drop(ST_DROP_turn_no_permission);
 	say(&from_client, CHANNEL, 9);
 	CU_ASSERT(turn_out(RIG_DEV_WAN, &g));
+	skip(200);
+	say(&from_client, CHANNEL, 9);
+	expect_drop(ST_DROP_turn_no_channel);
 	finish();
 }
 
@@ -503,12 +513,16 @@ static void what_is_no_turn_is_dropped_by_name(void)
 		enum st_drop why;
 	} table[] = {
 		{{0}, 0, ST_DROP_turn_not_turn},
+		{{0x04}, 8, ST_DROP_turn_not_turn},
+		{{0x13}, 8, ST_DROP_turn_not_turn},
 		{{0x14, 0xfe, 0xfd}, 8, ST_DROP_turn_not_turn}, // DTLS
-		{{0x80}, 8, ST_DROP_turn_not_turn},             // RTP
+		{{0x3f}, 8, ST_DROP_turn_not_turn},
+		{{0x80}, 8, ST_DROP_turn_not_turn}, // RTP
 		{{0x40}, 1, ST_DROP_turn_malformed},
 		{{0x40, 1, 0}, 3, ST_DROP_turn_malformed},
 		{{0x40, 9, 0, 0}, 4, ST_DROP_turn_no_channel},
 		{{0x50, 0, 0, 0}, 4, ST_DROP_turn_not_turn},
+		{{0x7f, 0xff, 0, 0}, 4, ST_DROP_turn_not_turn},
 		{{0x40, 1, 0, 5, 1, 2, 3, 4}, 8, ST_DROP_turn_malformed}, // says 5, brings 4
 		{{0, 1, 0, 0, 0x21, 0x12}, 8, ST_DROP_turn_malformed},
 	};
