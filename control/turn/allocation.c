@@ -8,7 +8,7 @@
 
 #include <sodium.h>
 
-#include <errno.h>
+#include <arpa/inet.h>
 #include <string.h>
 
 struct turn_allocation *turn_allocation_find(struct turn_core *c, const struct turn_tuple *tuple)
@@ -19,6 +19,14 @@ struct turn_allocation *turn_allocation_find(struct turn_core *c, const struct t
 struct turn_allocation *turn_allocation_by_id(struct turn_core *c, uint32_t id)
 {
 	return g_hash_table_lookup(c->by_id, GUINT_TO_POINTER(id));
+}
+
+struct turn_allocation *turn_allocation_by_relayed(
+	struct turn_core *c, const struct st_addr *addr, uint16_t port_be)
+{
+	struct st_relay_key key = {.relay = *addr, .relay_port_be = port_be};
+
+	return g_hash_table_lookup(c->by_relayed, &key);
 }
 
 struct turn_relayed *turn_allocation_for(struct turn_allocation *a, const struct st_addr *peer)
@@ -138,6 +146,15 @@ struct turn_allocation *turn_allocation_new(struct turn_core *c, const struct tu
 	return a;
 }
 
+void turn_relayed_enter(struct turn_core *c, struct turn_allocation *a, enum turn_family family)
+{
+	struct turn_relayed *x = &a->relayed[family];
+
+	x->used = true;
+	x->key = (struct st_relay_key){.relay = x->addr, .relay_port_be = htons(x->port)};
+	g_hash_table_insert(c->by_relayed, &x->key, a);
+}
+
 void turn_relayed_drop(struct turn_core *c, struct turn_allocation *a, enum turn_family family)
 {
 	struct turn_relayed *x = &a->relayed[family];
@@ -161,6 +178,7 @@ void turn_relayed_drop(struct turn_core *c, struct turn_allocation *a, enum turn
 	}
 	if (x->kernel)
 		c->kernel_close(x->kernel, c->arg);
+	g_hash_table_remove(c->by_relayed, &x->key);
 	turn_ports_put(c->ports, x->index, x->port, c->now_ms,
 		turn_core_scaled_ms(c, TURN_QUARANTINE_MS / 1000));
 	g_debug("turn: relayed address ended allocation=%u port=%u expired=%d", a->id, x->port,

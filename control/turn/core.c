@@ -10,14 +10,28 @@
 #include <string.h>
 #include <time.h>
 
-static guint tuple_hash(gconstpointer p)
+static guint bytes_hash(const uint8_t *b, size_t len)
 {
-	const uint8_t *b = p;
 	guint h = 2166136261u;
 
-	for (size_t i = 0; i < sizeof(struct turn_tuple); i++)
+	for (size_t i = 0; i < len; i++)
 		h = (h ^ b[i]) * 16777619u;
 	return h;
+}
+
+static guint tuple_hash(gconstpointer p)
+{
+	return bytes_hash(p, sizeof(struct turn_tuple));
+}
+
+static guint relayed_hash(gconstpointer p)
+{
+	return bytes_hash(p, sizeof(struct st_relay_key));
+}
+
+static gboolean relayed_equal(gconstpointer a, gconstpointer b)
+{
+	return !memcmp(a, b, sizeof(struct st_relay_key));
 }
 
 static gboolean tuple_equal(gconstpointer a, gconstpointer b)
@@ -40,6 +54,7 @@ void turn_core_init(struct turn_core *c, struct dp *dp, const struct seal *seal,
 	c->by_source = turn_counts_new();
 	c->users = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
 	c->by_tuple = g_hash_table_new(tuple_hash, tuple_equal);
+	c->by_relayed = g_hash_table_new(relayed_hash, relayed_equal);
 	c->by_id = g_hash_table_new(g_direct_hash, g_direct_equal);
 	for (int i = 0; i < TURN_WHEEL_SLOTS; i++)
 		g_queue_init(&c->wheel[i]);
@@ -251,6 +266,7 @@ void turn_core_fini(struct turn_core *c)
 	}
 	g_list_free(list);
 	g_hash_table_destroy(c->by_tuple);
+	g_hash_table_destroy(c->by_relayed);
 	g_hash_table_destroy(c->by_id);
 	g_hash_table_destroy(c->users);
 	turn_counts_free(c->by_user);

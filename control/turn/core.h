@@ -64,7 +64,8 @@ struct turn_channel {
 // One relayed transport address of an allocation; a dual allocation has two.
 struct turn_relayed {
 	bool used;
-	unsigned int index; // of its address in the configuration's list
+	struct st_relay_key key; // addr and port
+	unsigned int index;      // of its address in the configuration's list
 	struct st_addr addr, external;
 	uint16_t port;
 	uint64_t until_ms;
@@ -90,6 +91,8 @@ struct turn_allocation {
 	char *source_name;
 	GList wheel; // its place in a slot
 	unsigned int slot;
+	uint64_t icmp_second; // when it was last told of an ICMP error, and how often in that second
+	unsigned int icmp_told;
 	uint64_t packets[2], bytes[2]; // relayed by us, for TCP and TLS clients
 };
 
@@ -104,6 +107,7 @@ struct turn_stats {
 	uint64_t packets_passed_down; // of UDP clients that came by a device that is not ours
 	uint64_t stream_packets[2], stream_bytes[2];
 	uint64_t kernel_dropped;
+	uint64_t icmp_told, icmp_limited; // errors that clients heard of; beyond TURN_ICMP_PER_S
 };
 
 struct turn_core {
@@ -115,8 +119,9 @@ struct turn_core {
 	struct turn_ports *ports;
 	struct turn_sources sources;
 	struct turn_counts *by_user, *by_source;
-	GHashTable *users;    // quota name -> struct turn_user *
-	GHashTable *by_tuple; // struct turn_tuple -> struct turn_allocation
+	GHashTable *users;      // quota name -> struct turn_user *
+	GHashTable *by_tuple;   // struct turn_tuple -> struct turn_allocation
+	GHashTable *by_relayed; // struct st_relay_key -> struct turn_allocation
 	GHashTable *by_id;
 	uint32_t next_id, next_user_id;
 	unsigned int by_transport[TURN_TRANSPORTS];
@@ -170,11 +175,15 @@ struct turn_user {
 
 struct turn_allocation *turn_allocation_find(struct turn_core *c, const struct turn_tuple *tuple);
 struct turn_allocation *turn_allocation_by_id(struct turn_core *c, uint32_t id);
+struct turn_allocation *turn_allocation_by_relayed(
+	struct turn_core *c, const struct st_addr *addr, uint16_t port_be);
 // Entered in all tables, counted, with nothing installed. id 0: the next one. user_id 0: by identity.
 struct turn_allocation *turn_allocation_new(struct turn_core *c, const struct turn_tuple *tuple,
 	const struct turn_identity *identity, uint32_t id, uint32_t user_id);
 // Gone everywhere at once; its ports go to quarantine.
 void turn_allocation_free(struct turn_core *c, struct turn_allocation *a);
+// addr and port are set.
+void turn_relayed_enter(struct turn_core *c, struct turn_allocation *a, enum turn_family family);
 void turn_relayed_drop(struct turn_core *c, struct turn_allocation *a, enum turn_family family);
 // Puts it where the wheel will look at it next; call after each change of a deadline.
 void turn_allocation_schedule(struct turn_core *c, struct turn_allocation *a);

@@ -74,6 +74,8 @@ static void add_traffic(GString *out, const struct turn_stats *s, const struct s
 		"Packets from client to client of this box.", l->hairpin);
 	single(out, "strait_turn_kernel_dropped_total", "counter",
 		"Packets of TCP and TLS clients that were dropped.", s->kernel_dropped);
+	single(out, "strait_turn_icmp_errors_total", "counter",
+		"ICMP errors about peers that clients were told.", s->icmp_told);
 }
 
 static void add_states(GString *out, const struct turn_core *c)

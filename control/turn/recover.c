@@ -193,23 +193,7 @@ static uint64_t until(const struct turn_recovered *r, uint32_t expiry_ms)
 	return (uint64_t)r->at_us / 1000 + expiry_ms;
 }
 
-static guint key_hash(gconstpointer p)
-{
-	const uint8_t *b = p;
-	guint h = 2166136261u;
-
-	for (size_t i = 0; i < sizeof(struct st_relay_key); i++)
-		h = (h ^ b[i]) * 16777619u;
-	return h;
-}
-
-static gboolean key_equal(gconstpointer a, gconstpointer b)
-{
-	return !memcmp(a, b, sizeof(struct st_relay_key));
-}
-
-static struct turn_allocation *take_relay(
-	struct turn_recovered *r, struct turn_core *c, const struct old_relay *old)
+static void take_relay(struct turn_recovered *r, struct turn_core *c, const struct old_relay *old)
 {
 	enum turn_family f = addr_is_v4(&old->body.key.relay) ? TURN_V4 : TURN_V6;
 	int index = turn_config_relay_index(c->config, &old->body.key.relay);
@@ -223,28 +207,32 @@ static struct turn_allocation *take_relay(
 		a = allocation_of(c, old, &b, &id);
 	sodium_memzero(&id, sizeof(id));
 	if (!a)
-		return NULL;
+		return;
 	x = &a->relayed[f];
 	if (x->used ||
 		!turn_ports_claim(c->ports, (unsigned int)index, ntohs(old->body.key.relay_port_be)))
-		return NULL;
-	x->used = true;
+		return;
 	x->index = (unsigned int)index;
 	x->addr = old->body.key.relay;
 	x->external = ((const struct turn_config_relay *)c->config->relays->pdata[index])->external;
 	x->port = ntohs(old->body.key.relay_port_be);
+	turn_relayed_enter(c, a, f);
 	x->until_ms = until(r, old->expiry_ms);
 	turn_allocation_schedule(c, a);
 	turn_install_relay(c, a, f, NULL, NULL);
-	return a;
 }
 
-static void take_permissions(struct turn_recovered *r, struct turn_core *c, GHashTable *by_key)
+static struct turn_allocation *of_relay(struct turn_core *c, const struct st_relay_key *k)
+{
+	return turn_allocation_by_relayed(c, &k->relay, k->relay_port_be);
+}
+
+static void take_permissions(struct turn_recovered *r, struct turn_core *c)
 {
 	for (guint i = 0; i < r->permissions->len; i++) {
 		const struct old_permission *old =
 			&g_array_index(r->permissions, struct old_permission, i);
-		struct turn_allocation *a = g_hash_table_lookup(by_key, &old->body.key.relay);
+		struct turn_allocation *a = of_relay(c, &old->body.key.relay);
 		struct turn_permission *p;
 
 		if (!a || !turn_allocation_for(a, &old->body.key.peer) ||
@@ -257,12 +245,12 @@ static void take_permissions(struct turn_recovered *r, struct turn_core *c, GHas
 	}
 }
 
-static void take_channels(struct turn_recovered *r, struct turn_core *c, GHashTable *by_key)
+static void take_channels(struct turn_recovered *r, struct turn_core *c)
 {
 	for (guint i = 0; i < r->channels->len; i++) {
 		const struct old_channel *old = &g_array_index(r->channels, struct old_channel, i);
 		const struct st_channel_key *k = &old->body.key;
-		struct turn_allocation *a = g_hash_table_lookup(by_key, &k->relay);
+		struct turn_allocation *a = of_relay(c, &k->relay);
 		struct turn_channel *ch;
 
 		if (!a || !turn_allocation_for(a, &k->peer) ||
@@ -291,20 +279,12 @@ static void end_half_made(struct turn_core *c)
 
 unsigned int turn_recovered_take(struct turn_recovered *r, struct turn_core *c)
 {
-	GHashTable *by_key = g_hash_table_new(key_hash, key_equal);
-
-	for (guint i = 0; i < r->relays->len; i++) {
-		struct old_relay *old = &g_array_index(r->relays, struct old_relay, i);
-		struct turn_allocation *a = take_relay(r, c, old);
-
-		if (a)
-			g_hash_table_insert(by_key, &old->body.key, a);
-	}
+	for (guint i = 0; i < r->relays->len; i++)
+		take_relay(r, c, &g_array_index(r->relays, struct old_relay, i));
 	end_half_made(c);
-	take_permissions(r, c, by_key);
-	take_channels(r, c, by_key);
+	take_permissions(r, c);
+	take_channels(r, c);
 	// The lists may have changed while nobody was looking.
 	turn_core_recheck(c);
-	g_hash_table_destroy(by_key);
 	return turn_core_allocations(c);
 }

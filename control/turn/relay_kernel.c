@@ -11,7 +11,6 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <linux/errqueue.h>
 #include <netinet/in.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -19,7 +18,6 @@
 
 #define DATAGRAM_MAX       65535
 #define PACKETS_PER_WAKEUP 64
-#define ERRORS_PER_WAKEUP  16
 #define INDICATION_MAX     (DATAGRAM_MAX + 64)
 
 struct turn_kernel {
@@ -86,9 +84,8 @@ static void put16(uint8_t *p, size_t v)
 	p[1] = (uint8_t)v;
 }
 
-// A Data indication in buffers.out, with an ICMP attribute instead of data if icmp is given.
-static size_t indication(const struct st_addr *peer, uint16_t port_be, const void *data, size_t len,
-	const uint8_t icmp[8])
+// A Data indication in buffers.out.
+static size_t indication(const struct st_addr *peer, uint16_t port_be, const void *data, size_t len)
 {
 	static const uint8_t zeros[3];
 	struct turn_out head;
@@ -98,12 +95,8 @@ static size_t indication(const struct st_addr *peer, uint16_t port_be, const voi
 	randombytes_buf(tid, sizeof(tid));
 	turn_out_begin(&head, TURN_DATA, TURN_INDICATION, tid);
 	turn_out_address(&head, TURN_T_XOR_PEER_ADDRESS, peer, port_be);
-	if (icmp)
-		turn_out_bytes(&head, TURN_T_ICMP, icmp, 8);
 	n = head.len;
 	memcpy(buffers.out, head.data, n);
-	if (icmp)
-		return n;
 	put16(buffers.out + n, TURN_T_DATA);
 	put16(buffers.out + n + 2, len);
 	if (len)
@@ -133,7 +126,7 @@ static void to_client(struct turn_kernel *k, const struct st_addr *peer, uint16_
 		memcpy(buffers.out + 4, data, len);
 		n = 4 + len;
 	} else {
-		n = indication(peer, port_be, data, len, NULL);
+		n = indication(peer, port_be, data, len);
 	}
 	if (turn_streams_send(k->turn->streams, &k->allocation->tuple, buffers.out, n))
 		count(k, ST_TURN_TO_CLIENT, len);
@@ -141,57 +134,11 @@ static void to_client(struct turn_kernel *k, const struct st_addr *peer, uint16_
 		drop(k->turn);
 }
 
-// RFC 8656 section 11.5: an error about what this relayed address sent to a permitted peer.
-static void tell_error(struct turn_kernel *k, struct msghdr *h)
-{
-	const struct sock_extended_err *e = NULL;
-	struct st_addr peer;
-	uint16_t port_be;
-	uint8_t icmp[8] = {0};
-
-	for (struct cmsghdr *c = CMSG_FIRSTHDR(h); c; c = CMSG_NXTHDR(h, c)) {
-		if ((c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_RECVERR) ||
-			(c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_RECVERR))
-			e = (const struct sock_extended_err *)CMSG_DATA(c);
-	}
-	if (!e || (e->ee_origin != SO_EE_ORIGIN_ICMP && e->ee_origin != SO_EE_ORIGIN_ICMP6) ||
-		!addr_from_sockaddr(&peer, &port_be, h->msg_name) ||
-		!turn_permission_find(&k->turn->core, k->allocation, &peer))
-		return;
-	icmp[2] = e->ee_type;
-	icmp[3] = e->ee_code;
-	for (int i = 0; i < 4; i++)
-		icmp[4 + i] = (uint8_t)(e->ee_info >> (24 - 8 * i));
-	turn_streams_send(k->turn->streams, &k->allocation->tuple, buffers.out,
-		indication(&peer, port_be, NULL, 0, icmp));
-}
-
-static void read_errors(struct turn_kernel *k)
-{
-	for (int i = 0; i < ERRORS_PER_WAKEUP; i++) {
-		_Alignas(struct cmsghdr) uint8_t control[512];
-		struct sockaddr_storage to;
-		struct iovec iov = {buffers.in, sizeof(buffers.in)};
-		struct msghdr h = {.msg_name = &to,
-			.msg_namelen = sizeof(to),
-			.msg_iov = &iov,
-			.msg_iovlen = 1,
-			.msg_control = control,
-			.msg_controllen = sizeof(control)};
-
-		if (recvmsg(k->fd, &h, MSG_ERRQUEUE | MSG_DONTWAIT) < 0)
-			return;
-		tell_error(k, &h);
-	}
-}
-
 static gboolean on_datagrams(gint fd, GIOCondition cond, gpointer arg)
 {
 	struct turn_kernel *k = arg;
 
 	turn_core_clock(&k->turn->core);
-	if (cond & G_IO_ERR)
-		read_errors(k);
 	for (int i = 0; i < PACKETS_PER_WAKEUP; i++) {
 		struct sockaddr_storage from;
 		socklen_t from_len = sizeof(from);
@@ -212,9 +159,9 @@ static gboolean on_datagrams(gint fd, GIOCondition cond, gpointer arg)
 
 static struct turn_kernel *find(struct turn *t, const struct st_addr *addr, uint16_t port_be)
 {
-	struct st_relay_key key = {.relay = *addr, .relay_port_be = port_be};
+	struct turn_allocation *a = turn_allocation_by_relayed(&t->core, addr, port_be);
 
-	return g_hash_table_lookup(t->kernels, &key);
+	return a ? turn_allocation_for(a, addr)->kernel : NULL;
 }
 
 static void to_peer(struct turn_kernel *k, const struct st_addr *peer, uint16_t port_be,
@@ -338,13 +285,10 @@ static int open_socket(const struct turn_relayed *x)
 	if (fd < 0)
 		return -errno;
 	setsockopt(fd, IPPROTO_IP, IP_FREEBIND, &one, sizeof(one));
-	if (v4) {
-		setsockopt(fd, IPPROTO_IP, IP_RECVERR, &one, sizeof(one));
+	if (v4)
 		setsockopt(fd, IPPROTO_IP, IP_MTU_DISCOVER, &dont, sizeof(dont));
-	} else {
+	else
 		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one));
-		setsockopt(fd, IPPROTO_IPV6, IPV6_RECVERR, &one, sizeof(one));
-	}
 	if (!bind(fd, (struct sockaddr *)&ss, len))
 		return fd;
 	close(fd);
@@ -371,16 +315,12 @@ struct turn_kernel *turn_kernel_open(struct turn_allocation *a, enum turn_family
 	k->fd = fd;
 	k->tokens = t->core.config->limits.burst_bytes;
 	k->tokens_at_ms = t->core.now_ms;
-	k->source = g_unix_fd_add(fd, G_IO_IN | G_IO_ERR, on_datagrams, k);
-	g_hash_table_insert(t->kernels, &k->key, k);
+	k->source = g_unix_fd_add(fd, G_IO_IN, on_datagrams, k);
 	return k;
 }
 
 void turn_kernel_close(struct turn_kernel *k, void *turn)
 {
-	struct turn *t = turn;
-
-	g_hash_table_remove(t->kernels, &k->key);
 	g_source_remove(k->source);
 	close(k->fd);
 	g_free(k);

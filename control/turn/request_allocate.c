@@ -196,7 +196,7 @@ static int take(struct turn_request *r, struct turn_allocation *a, enum turn_fam
 	x->addr = relay->addr;
 	x->external = relay->external;
 	x->until_ms = c->now_ms + lifetime_ms;
-	x->used = true;
+	turn_relayed_enter(c, a, f);
 	if (a->tuple.transport == TURN_UDP)
 		return 0;
 	x->kernel = c->kernel_open ? c->kernel_open(a, f, c->arg) : NULL;

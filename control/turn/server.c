@@ -38,21 +38,6 @@ static int on_tick(void *arg)
 	return G_SOURCE_CONTINUE;
 }
 
-static guint relay_hash(gconstpointer p)
-{
-	const uint8_t *b = p;
-	guint h = 2166136261u;
-
-	for (size_t i = 0; i < sizeof(struct st_relay_key); i++)
-		h = (h ^ b[i]) * 16777619u;
-	return h;
-}
-
-static gboolean relay_equal(gconstpointer a, gconstpointer b)
-{
-	return !memcmp(a, b, sizeof(struct st_relay_key));
-}
-
 struct turn *turn_new(struct dp *dp, const char *run_dir, char **ret_error)
 {
 	struct seal *seal = seal_new(run_dir, ret_error);
@@ -74,7 +59,6 @@ struct turn *turn_new(struct dp *dp, const char *run_dir, char **ret_error)
 	t->core.send = on_send;
 	t->core.kernel_open = turn_kernel_open;
 	t->core.kernel_close = turn_kernel_close;
-	t->kernels = g_hash_table_new(relay_hash, relay_equal);
 	t->strangers = turn_strangers_new(&t->core);
 	t->streams = turn_streams_new(t);
 	t->metrics = turn_metrics_new(t);
@@ -101,6 +85,7 @@ void turn_free(struct turn *t)
 		return;
 	if (t->tick)
 		g_source_remove(t->tick);
+	turn_icmp_close(t);
 	turn_udp_close_all(t, false);
 	drop_old_sockets(t, false);
 	turn_metrics_free(t->metrics);
@@ -108,7 +93,6 @@ void turn_free(struct turn *t)
 	turn_streams_close_all(t->streams);
 	turn_core_fini(&t->core);
 	turn_streams_free(t->streams);
-	g_hash_table_destroy(t->kernels);
 	turn_recovered_free(t->recovered);
 	if (t->portmaps)
 		g_hash_table_destroy(t->portmaps);
@@ -156,6 +140,7 @@ static void stop(struct turn *t)
 	for (GList *l = list; l; l = l->next)
 		turn_allocation_free(&t->core, l->data);
 	g_list_free(list);
+	turn_icmp_close(t);
 	turn_udp_close_all(t, true);
 	turn_strangers_free(t->strangers);
 	t->strangers = turn_strangers_new(&t->core);
@@ -192,6 +177,7 @@ int turn_apply(struct turn *t, const struct config *c, char **ret_error)
 	t->applied = true;
 	turn_portmap_apply(t);
 	turn_udp_park(t, false);
+	turn_icmp_open(t);
 	if (!t->tick)
 		t->tick = g_timeout_add(TICK_MS, on_tick, t);
 	return 0;

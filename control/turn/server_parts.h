@@ -47,7 +47,7 @@ struct turn {
 	struct turn_streams *streams;
 	struct turn_metrics *metrics;
 	struct turn_strangers *strangers;
-	GHashTable *kernels; // struct st_relay_key -> struct turn_kernel
+	struct turn_icmp_listener *icmp[TURN_FAMILIES];
 	unsigned int tick;
 };
 
@@ -67,6 +67,12 @@ void turn_udp_close_all(struct turn *t, bool unpark);
 void turn_udp_park(struct turn *t, bool again);
 void turn_udp_send(struct turn *t, const struct turn_tuple *to, const void *data, size_t len);
 bool turn_udp_is_listening(const struct turn *t, const struct st_addr *addr, uint16_t port);
+
+// ---- listener_icmp.c ---------------------------------------------------------------------------------
+
+// What is open already stays open. Without the right to raw sockets a warning.
+void turn_icmp_open(struct turn *t);
+void turn_icmp_close(struct turn *t);
 
 // ---- portmap.c ---------------------------------------------------------------------------------------
 

@@ -215,5 +215,7 @@ void turn_status(struct turn *t, cJSON *into)
 	cJSON_AddNumberToObject(
 		o, "kernel_packets_to_clients", (double)c->stats.stream_packets[ST_TURN_TO_CLIENT]);
 	cJSON_AddNumberToObject(o, "kernel_dropped", (double)c->stats.kernel_dropped);
+	cJSON_AddNumberToObject(o, "icmp_errors_told", (double)c->stats.icmp_told);
+	cJSON_AddNumberToObject(o, "icmp_errors_limited", (double)c->stats.icmp_limited);
 	cJSON_AddNumberToObject(o, "packets_passed_down", (double)c->stats.packets_passed_down);
 }

@@ -163,4 +163,5 @@ def strangers(argv):
     print("answers %d largest %d request %d" % (len(answers), max(answers or [0]), len(first)))
 
 
-{"many": many, "strangers": strangers}[sys.argv[1]](sys.argv[2:])
+if __name__ == "__main__":
+    {"many": many, "strangers": strangers}[sys.argv[1]](sys.argv[2:])
