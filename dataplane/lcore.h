@@ -140,7 +140,8 @@ struct lcore {
 	uint64_t icmp_tokens, icmp_stamp, icmp_cost; // rate limit of errors made here, in TSC units
 	uint16_t ip_id;                              // of outer IPv4 headers
 	uint16_t rx_next;                            // queue that the next pass polls first
-	uint32_t tx_ports;                           // DPDK ports with something in tx[]
+	uint16_t rx_behind; // passes in a row in which a port had a whole burst waiting
+	uint32_t tx_ports;  // DPDK ports with something in tx[]
 	struct outbuf tx[RTE_MAX_ETHPORTS];
 	uint64_t handoff_lcores; // lcores with something in out[]
 	struct outbuf out[LCORE_MAX];

@@ -14,7 +14,6 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <net/if.h>
-#include <netinet/in.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -22,12 +21,14 @@
 #define BATCHES_PER_DISPATCH 8
 #define SOCKET_ID_BASE       0x54000000u
 #define SEND_INDICATION      0x16
+#define OTHERS_PRIORITY      (G_PRIORITY_DEFAULT + 10)
 
-static void purpose_of(char out[61], const struct turn_udp *u)
+static void purpose_of(char out[61], const struct turn_udp_socket *s)
 {
+	const struct turn_udp *u = s->udp;
 	char text[ADDR_TEXT_MAX];
 
-	g_snprintf(out, 60, "turn udp %s %u",
+	g_snprintf(out, 60, "turn %s %s %u", s->lane == TURN_LANE_KNOWN ? "udp" : "others",
 		addr_is_zero(&u->addr) ? (u->v4 ? "0.0.0.0" : "::") : addr_text(text, &u->addr),
 		u->port);
 }
@@ -82,64 +83,76 @@ static void on_datagram(const struct wg_datagram *d, void *arg)
 		turn_core_receive(&u->turn->core, &tuple, d->data, d->len);
 }
 
-static gboolean on_readable(gint fd, GIOCondition cond, gpointer arg)
+static gboolean on_known(gint fd, GIOCondition cond, gpointer arg)
 {
-	struct turn_udp *u = arg;
+	struct turn_udp_socket *s = arg;
 
-	turn_core_clock(&u->turn->core);
+	turn_core_clock(&s->udp->turn->core);
 	for (int i = 0; i < BATCHES_PER_DISPATCH; i++) {
-		if (wg_socket_receive(fd, on_datagram, u) < WG_SOCKET_BATCH)
+		if (wg_socket_receive(fd, on_datagram, s->udp) < WG_SOCKET_BATCH)
 			break;
 	}
 	return G_SOURCE_CONTINUE;
 }
 
+// One batch, then the known ones are looked at again.
+static gboolean on_others(gint fd, GIOCondition cond, gpointer arg)
+{
+	struct turn_udp_socket *s = arg;
+
+	turn_core_clock(&s->udp->turn->core);
+	wg_socket_receive(fd, on_datagram, s->udp);
+	turn_strangers_answer(s->udp->turn->strangers);
+	return G_SOURCE_CONTINUE;
+}
+
 // ---- opening ---------------------------------------------------------------------------------------
 
-static int take_parked(struct turn *t, struct turn_udp *u)
+static struct turn_old_socket *find_parked(struct turn *t, const struct turn_udp_socket *s)
 {
 	char purpose[61];
 
-	purpose_of(purpose, u);
+	purpose_of(purpose, s);
 	for (guint i = 0; i < t->old_sockets->len; i++) {
-		struct turn_old_socket *s = &g_array_index(t->old_sockets, struct turn_old_socket, i);
-		int fd = s->fd;
+		struct turn_old_socket *old =
+			&g_array_index(t->old_sockets, struct turn_old_socket, i);
 
-		if (fd < 0 || strcmp(s->purpose, purpose))
-			continue;
-		s->fd = -1;
-		u->socket_id = s->id;
-		u->parked = true;
-		return fd;
+		if (old->fd >= 0 && !strcmp(old->purpose, purpose))
+			return old;
 	}
-	return -1;
+	return NULL;
 }
 
-static int open_new(const struct turn_udp *u)
+static int take_parked(struct turn *t, struct turn_udp_socket *s)
 {
-	struct st_addr any = {{0}};
-	struct sockaddr_storage ss;
-	const int one = 1;
-	socklen_t len;
-	int fd, r;
+	struct turn_old_socket *old = find_parked(t, s);
+	int fd = old ? old->fd : -1;
 
-	if (u->v4)
-		addr_parse(&any, "0.0.0.0");
-	len = addr_to_sockaddr(&ss, addr_is_zero(&u->addr) ? &any : &u->addr, htons(u->port));
-	fd = socket(ss.ss_family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0)
-		return -errno;
-	// The address may come later, by a routing daemon or a lease.
-	r = setsockopt(fd, IPPROTO_IP, IP_FREEBIND, &one, sizeof(one));
-	if (!r && !u->v4)
-		r = setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one));
-	if (!r)
-		r = bind(fd, (struct sockaddr *)&ss, len);
-	r = r ? -errno : wg_socket_prepare(fd, u->v4 ? WG_V4 : WG_V6, 0);
-	if (!r)
-		return fd;
-	close(fd);
-	return r;
+	if (!old)
+		return -1;
+	old->fd = -1;
+	s->socket_id = old->id;
+	s->parked = true;
+	return fd;
+}
+
+static int open_lane(struct turn *t, struct turn_udp *u, enum turn_lane lane)
+{
+	struct turn_udp_socket *s = &u->lanes[lane];
+
+	s->udp = u;
+	s->lane = lane;
+	s->fd = take_parked(t, s);
+	if (s->fd < 0)
+		s->fd = turn_lane_open(u, lane);
+	if (s->fd < 0)
+		return s->fd;
+	if (!s->socket_id)
+		s->socket_id = SOCKET_ID_BASE + ++t->next_socket_id;
+	t->next_socket_id = MAX(t->next_socket_id, s->socket_id - SOCKET_ID_BASE);
+	s->source = g_unix_fd_add_full(lane == TURN_LANE_KNOWN ? G_PRIORITY_DEFAULT : OTHERS_PRIORITY,
+		s->fd, G_IO_IN, lane == TURN_LANE_KNOWN ? on_known : on_others, s, NULL);
+	return 0;
 }
 
 static struct turn_udp *find(struct turn *t, const struct st_addr *addr, bool v4, uint16_t port)
@@ -158,6 +171,7 @@ static int open_one(struct turn *t, const struct st_addr *addr, bool v4, uint16_
 {
 	struct turn_udp *u = find(t, addr, v4, port);
 	char text[ADDR_TEXT_MAX];
+	int err;
 
 	if (u) {
 		g_ptr_array_add(keep, u);
@@ -168,12 +182,8 @@ static int open_one(struct turn *t, const struct st_addr *addr, bool v4, uint16_
 	u->addr = *addr;
 	u->v4 = v4;
 	u->port = port;
-	u->fd = take_parked(t, u);
-	if (u->fd < 0)
-		u->fd = open_new(u);
-	if (u->fd < 0) {
-		int err = u->fd;
-
+	err = open_lane(t, u, TURN_LANE_KNOWN);
+	if (err) {
 		g_free(u);
 		// Every address, and the kernel has no IPv6.
 		if (addr_is_zero(addr) && !v4 && (err == -EAFNOSUPPORT || err == -EADDRNOTAVAIL))
@@ -183,10 +193,10 @@ static int open_one(struct turn *t, const struct st_addr *addr, bool v4, uint16_
 			g_strerror(-err));
 		return err;
 	}
-	if (!u->socket_id)
-		u->socket_id = SOCKET_ID_BASE + ++t->next_socket_id;
-	t->next_socket_id = MAX(t->next_socket_id, u->socket_id - SOCKET_ID_BASE);
-	u->source = g_unix_fd_add(u->fd, G_IO_IN, on_readable, u);
+	err = open_lane(t, u, TURN_LANE_OTHERS);
+	if (err)
+		g_message("turn: clients and strangers share a queue port=%u error=\"%s\"", port,
+			g_strerror(-err));
 	g_ptr_array_add(t->udp, u);
 	g_ptr_array_add(keep, u);
 	return 0;
@@ -194,10 +204,16 @@ static int open_one(struct turn *t, const struct st_addr *addr, bool v4, uint16_
 
 static void close_one(struct turn *t, struct turn_udp *u, bool unpark)
 {
-	g_source_remove(u->source);
-	close(u->fd);
-	if (u->parked && unpark)
-		dp_socket_unpark(t->dp, u->socket_id);
+	for (int i = 0; i < TURN_LANES; i++) {
+		struct turn_udp_socket *s = &u->lanes[i];
+
+		if (s->fd < 0)
+			continue;
+		g_source_remove(s->source);
+		close(s->fd);
+		if (s->parked && unpark)
+			dp_socket_unpark(t->dp, s->socket_id);
+	}
 	g_free(u);
 }
 
@@ -234,18 +250,24 @@ int turn_udp_apply(struct turn *t, const struct turn_config *c, char **ret_error
 	return err;
 }
 
-void turn_udp_park(struct turn *t, bool again)
+static void park(struct turn *t, struct turn_udp_socket *s, bool again)
 {
 	char purpose[61];
 
+	if (s->fd < 0 || (s->parked && !again) || !dp_connected(t->dp))
+		return;
+	purpose_of(purpose, s);
+	dp_socket_park(t->dp, s->socket_id, purpose, s->fd);
+	s->parked = true;
+}
+
+void turn_udp_park(struct turn *t, bool again)
+{
 	for (guint i = 0; i < t->udp->len; i++) {
 		struct turn_udp *u = t->udp->pdata[i];
 
-		if ((u->parked && !again) || !dp_connected(t->dp))
-			continue;
-		purpose_of(purpose, u);
-		dp_socket_park(t->dp, u->socket_id, purpose, u->fd);
-		u->parked = true;
+		for (int lane = 0; lane < TURN_LANES; lane++)
+			park(t, &u->lanes[lane], again);
 	}
 }
 
@@ -273,7 +295,8 @@ void turn_udp_send(struct turn *t, const struct turn_tuple *to, const void *data
 
 		if (!serves(u, &to->server, ntohs(to->server_port_be)))
 			continue;
-		wg_socket_send(u->fd, &to->server, &to->client, to->client_port_be, 0, data, len);
+		wg_socket_send(u->lanes[TURN_LANE_KNOWN].fd, &to->server, &to->client,
+			to->client_port_be, 0, data, len);
 		return;
 	}
 }

@@ -20,15 +20,25 @@ struct turn_old_socket {
 	int fd; // -1 = taken
 };
 
+// Two sockets of one address and port. The kernel puts a message into one of them by its DSCP, which lcores set:
+// clients with an allocation do not stand in line behind strangers.
+enum turn_lane { TURN_LANE_KNOWN, TURN_LANE_OTHERS, TURN_LANES };
+
+struct turn_udp_socket {
+	struct turn_udp *udp;
+	enum turn_lane lane;
+	int fd; // -1: none, then the other lane takes all
+	unsigned int source;
+	uint32_t socket_id;
+	bool parked;
+};
+
 struct turn_udp {
 	struct turn *turn;
 	struct st_addr addr; // all zero of a family: every address of it
 	bool v4;
 	uint16_t port;
-	int fd;
-	unsigned int source;
-	uint32_t socket_id;
-	bool parked;
+	struct turn_udp_socket lanes[TURN_LANES];
 };
 
 struct turn {
@@ -58,6 +68,13 @@ struct turn_strangers *turn_strangers_new(struct turn_core *core);
 void turn_strangers_free(struct turn_strangers *s);
 void turn_strangers_add(
 	struct turn_strangers *s, const struct turn_tuple *from, const uint8_t *data, uint16_t len);
+// The first few that wait, now: while more of them come the loop is never idle.
+void turn_strangers_answer(struct turn_strangers *s);
+
+// ---- udp_lanes.c -------------------------------------------------------------------------------------
+
+// A bound socket of the lane, or -errno. That of the others comes second and joins the first.
+int turn_lane_open(const struct turn_udp *u, enum turn_lane lane);
 
 // ---- listener_udp.c ----------------------------------------------------------------------------------
 

@@ -42,17 +42,22 @@ void turn_strangers_free(struct turn_strangers *s)
 	g_free(s);
 }
 
-static gboolean on_turn(gpointer arg)
+void turn_strangers_answer(struct turn_strangers *s)
 {
-	struct turn_strangers *s = arg;
-
-	turn_core_clock(s->core);
 	for (int i = 0; i < ANSWERS_AT_ONCE && s->queue.length; i++) {
 		struct stranger *m = g_queue_pop_head(&s->queue);
 
 		turn_core_receive(s->core, &m->from, m->data, m->len);
 		g_free(m);
 	}
+}
+
+static gboolean on_turn(gpointer arg)
+{
+	struct turn_strangers *s = arg;
+
+	turn_core_clock(s->core);
+	turn_strangers_answer(s);
 	if (s->queue.length)
 		return G_SOURCE_CONTINUE;
 	s->source = 0;

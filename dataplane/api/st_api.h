@@ -265,7 +265,8 @@ enum st_portmap_owner {
 	// indications; the rest goes to the socket as it came.
 	ST_OWNER_TURN_CLIENT = 2,
 	// Clients of our TURN server. Lcores take ChannelData, Send indications and plain Binding
-	// requests; other STUN goes to the socket, the rest is dropped (RFC 8656 section 12).
+	// requests; other STUN goes to the socket, the rest is dropped (RFC 8656 section 12). Of what goes to
+	// the socket, messages of clients that have a RELAY bear ST_TURN_KNOWN_DSCP, and no others do.
 	ST_OWNER_TURN_LISTEN = 3,
 	// Relayed transport addresses. A datagram without a RELAY object is dropped.
 	ST_OWNER_RELAY = 4,
@@ -273,6 +274,8 @@ enum st_portmap_owner {
 	// any interface's keypair.
 	ST_OWNER_PEER = 5,
 };
+
+#define ST_TURN_KNOWN_DSCP 48 // CS6
 
 // Of entries that overlap on a port the narrowest range counts, of equally narrow ones the last SET.
 struct st_portmap_key {

@@ -68,6 +68,23 @@ enum header_error packet_parse_ip(struct rte_mbuf *m)
 	}
 }
 
+void packet_set_dscp(struct rte_mbuf *m, uint8_t dscp)
+{
+	if (packet_is_ipv6(packet_of(m))) {
+		struct rte_ipv6_hdr *h = packet_ipv6(m);
+		uint32_t w = rte_be_to_cpu_32(h->vtc_flow) & ~(0xfcU << 20);
+
+		h->vtc_flow = rte_cpu_to_be_32(w | (uint32_t)dscp << 22);
+	} else {
+		struct rte_ipv4_hdr *h = packet_ipv4(m);
+		uint8_t tos = (uint8_t)(dscp << 2 | (h->type_of_service & 3));
+
+		h->hdr_checksum = checksum_adjust(h->hdr_checksum,
+			rte_cpu_to_be_16(h->type_of_service), rte_cpu_to_be_16(tos));
+		h->type_of_service = tos;
+	}
+}
+
 bool packet_udp_checksum_ok(struct rte_mbuf *m)
 {
 	const struct packet *p = packet_of(m);

@@ -109,6 +109,16 @@ static inline uint8_t packet_ecn(struct rte_mbuf *m)
 					    : packet_ipv4(m)->type_of_service & 3;
 }
 
+static inline uint8_t packet_dscp(struct rte_mbuf *m)
+{
+	return (uint8_t)((packet_is_ipv6(packet_of(m)) ? ipv6_traffic_class(packet_ipv6(m))
+						       : packet_ipv4(m)->type_of_service) >>
+			 2);
+}
+
+// Keeps ECN and a right header checksum.
+void packet_set_dscp(struct rte_mbuf *m, uint8_t dscp);
+
 enum header_error {
 	HEADER_OK = 0,
 	HEADER_BAD_VERSION,

@@ -29,6 +29,7 @@ unsigned int rx_poll(struct lcore *lc)
 	const struct lcore_plan *plan = atomic_load_explicit(&lc->plan, memory_order_acquire);
 	struct vec *in = &lc->in[ST_STAGE_rx];
 	uint32_t begin = in->n;
+	bool full = false;
 
 	if (plan == NULL || plan->nb_rx == 0)
 		return 0;
@@ -43,12 +44,14 @@ unsigned int rx_poll(struct lcore *lc)
 		for (uint16_t j = 0; j < n; j++)
 			init_packet(lc, in->m[in->n + j], q);
 		in->n += n;
+		full |= n == RX_BURST && !q->host;
 		i = i + 1 < plan->nb_rx ? i + 1 : 0;
 		if (in->n - begin >= LCORE_RX_MAX) {
 			lc->rx_next = i; // the queues behind come first next time
 			break;
 		}
 	}
+	lc->rx_behind = full ? (uint16_t)RTE_MIN(lc->rx_behind + 1U, (uint32_t)UINT16_MAX) : 0;
 	return in->n - begin;
 }
 

@@ -17,8 +17,13 @@
 #define STUN_PER_SOURCE   100 // Binding answers a second to an IPv4 address or IPv6 /64, per lcore
 #define STUN_SOURCE_BURST 200
 #define PUNT_KNOWN_RATE   50000 // STUN a second to straitd from clients with an allocation, per lcore
+#define PUNT_KNOWN_BURST  5000
 #define PUNT_OTHER_RATE   20000 // from all others together
-#define PUNT_BURST_MS     100   // of either
+#define PUNT_OTHER_BURST  400
+// Handing a message up costs as much as relaying fifty: an lcore that does not keep up with what arrives has no time
+// for strangers, or those it knows wait in its ring behind them.
+#define PUNT_BEHIND       4  // passes in a row with a whole burst (struct lcore) ...
+#define PUNT_BEHIND_SHARE 10 // ... from which on others get this part of their rate
 
 struct turn_way {
 	uint8_t action; // enum st_route_action; 0 = no route
@@ -42,7 +47,7 @@ struct turn_lcore {
 	uint64_t random;                 // of transaction ids
 	uint64_t seed[2];                // of the hash of sources
 	uint64_t punt[TURN_PUNT_CAUSES]; // as turn_bucket: TSC until which tokens are used up
-	uint64_t punt_cost[TURN_PUNT_CAUSES], punt_burst;
+	uint64_t punt_cost[TURN_PUNT_CAUSES], punt_burst[TURN_PUNT_CAUSES];
 	uint64_t source_cost, source_burst;
 	uint32_t ways_generation; // of the routes that `ways` came from
 	uint16_t nb_ways;

@@ -19,7 +19,8 @@ struct turn_lcore *turn_lcore_new(uint64_t hz)
 	t->random |= 1;
 	t->punt_cost[TURN_PUNT_KNOWN] = hz / PUNT_KNOWN_RATE;
 	t->punt_cost[TURN_PUNT_OTHER] = hz / PUNT_OTHER_RATE;
-	t->punt_burst = hz / 1000 * PUNT_BURST_MS;
+	t->punt_burst[TURN_PUNT_KNOWN] = t->punt_cost[TURN_PUNT_KNOWN] * PUNT_KNOWN_BURST;
+	t->punt_burst[TURN_PUNT_OTHER] = t->punt_cost[TURN_PUNT_OTHER] * PUNT_OTHER_BURST;
 	t->source_cost = hz / STUN_PER_SOURCE;
 	t->source_burst = t->source_cost * STUN_SOURCE_BURST;
 	return t;
@@ -38,8 +39,11 @@ static bool take(uint64_t *until, uint64_t now, uint64_t cost, uint64_t burst)
 bool turn_limit_punt(struct lcore *lc, enum turn_punt cause)
 {
 	struct turn_lcore *t = lc->turn;
+	uint64_t cost = t->punt_cost[cause];
 
-	return take(&t->punt[cause], lc->now, t->punt_cost[cause], t->punt_burst);
+	if (cause == TURN_PUNT_OTHER && lc->rx_behind >= PUNT_BEHIND)
+		cost *= PUNT_BEHIND_SHARE;
+	return take(&t->punt[cause], lc->now, cost, t->punt_burst[cause]);
 }
 
 bool turn_limit_binding(struct lcore *lc, const struct st_addr *src)

@@ -236,12 +236,27 @@ static bool has_allocation(struct rte_mbuf *m)
 	return turn_hash_find(&turn_tables.clients, &k) != NULL;
 }
 
+// straitd's socket tells by it who waits for whom. Nobody else's message has this DSCP: it would push in.
+static void mark(struct rte_mbuf *m, bool known)
+{
+	uint8_t dscp = packet_dscp(m);
+
+	if (known && dscp != ST_TURN_KNOWN_DSCP)
+		packet_set_dscp(m, ST_TURN_KNOWN_DSCP);
+	else if (!known && dscp == ST_TURN_KNOWN_DSCP)
+		packet_set_dscp(m, 0);
+}
+
 static void to_socket(struct lcore *lc, struct rte_mbuf *m)
 {
-	if (turn_limit_punt(lc, has_allocation(m) ? TURN_PUNT_KNOWN : TURN_PUNT_OTHER))
-		stage_push(lc, ST_STAGE_punt, m);
-	else
+	bool known = has_allocation(m);
+
+	if (!turn_limit_punt(lc, known ? TURN_PUNT_KNOWN : TURN_PUNT_OTHER)) {
 		stage_drop(lc, m, ST_DROP_stun_limited);
+		return;
+	}
+	mark(m, known);
+	stage_push(lc, ST_STAGE_punt, m);
 }
 
 static void take_stun(struct lcore *lc, struct batch *b, struct rte_mbuf *m)

@@ -646,26 +646,80 @@ static void binding_requests_are_limited_by_source(void)
 	finish();
 }
 
-static void strangers_leave_room_for_those_with_an_allocation(void)
+static unsigned int strangers_up(unsigned int sent)
 {
 	const struct tuple stranger = {OTHER, 1234, SERVER4, LISTEN};
 	struct rte_mbuf *m[64];
 	unsigned int n, up = 0;
 
-	set_up(LIVE, NONE);
-	skip(10);
-	for (int i = 0; i < 40000 && rig_drops(ST_DROP_stun_limited) < 100; i++) {
+	for (unsigned int i = 0; i < sent; i++) {
 		turn_in(&stranger, &plain, msg, stun_begin(msg, 0x0003));
 		n = rig_take(RIG_DEV_WAN_TAP, m, 64);
 		rte_pktmbuf_free_bulk(m, n);
 		up += n;
 	}
-	CU_ASSERT(up >= 2000); // the burst
-	CU_ASSERT_EQUAL(rig_drops(ST_DROP_stun_limited), 100);
+	return up;
+}
+
+static void strangers_leave_room_for_those_with_an_allocation(void)
+{
+	unsigned int up = 0;
+
+	set_up(LIVE, NONE);
+	skip(10);
+	for (int i = 0; i < 40 && rig_drops(ST_DROP_stun_limited) == 0; i++)
+		up += strangers_up(1000);
+	CU_ASSERT(up >= PUNT_OTHER_BURST);
+	CU_ASSERT(rig_drops(ST_DROP_stun_limited) > 0);
 	rig_reset();
 	for (int i = 0; i < 100; i++)
 		turn_in(&from_client, &plain, msg, stun_begin(msg, 0x0004)); // Refresh
 	CU_ASSERT_EQUAL(rig_drops_all(), 0);
+	finish();
+}
+
+static void an_lcore_that_is_behind_hands_few_strangers_up(void)
+{
+	uint64_t begun = rte_rdtsc(), rate = PUNT_OTHER_RATE / PUNT_BEHIND_SHARE;
+	unsigned int up;
+
+	set_up(LIVE, NONE);
+	skip(10);
+	lcores.lc[0]->rx_behind = PUNT_BEHIND;
+	up = strangers_up(PUNT_OTHER_BURST);
+	CU_ASSERT(up > 0 && up <= PUNT_OTHER_BURST / PUNT_BEHIND_SHARE + 1 +
+					    (rte_rdtsc() - begun) * rate / rte_get_tsc_hz());
+	turn_in(&from_client, &plain, msg, stun_begin(msg, 0x0004));
+	CU_ASSERT(turn_out(RIG_DEV_WAN_TAP, &g));
+	lcores.lc[0]->rx_behind = 0;
+	skip(10);
+	CU_ASSERT_EQUAL(strangers_up(PUNT_OTHER_BURST), PUNT_OTHER_BURST);
+	finish();
+}
+
+// By it the kernel chooses among the two sockets of straitd.
+static void who_has_an_allocation_is_marked_and_nobody_else(void)
+{
+	const struct tuple stranger4 = {OTHER, 1234, SERVER4, LISTEN},
+			   stranger6 = {CLIENT6, 1234, SERVER6, LISTEN};
+	const struct tuple known6 = {CLIENT6, CLIENT_PT, SERVER6, LISTEN};
+	const struct look marked = {.ttl = 64, .tos = ST_TURN_KNOWN_DSCP << 2 | 1},
+			  other = {.ttl = 64, .tos = 46 << 2 | 1};
+	struct st_relay relay6 = relay_of(CLIENT6, SERVER6, RELAY_PT);
+
+	set_up(LIVE, NONE);
+	CU_ASSERT_EQUAL(put_relay(&relay6), 0);
+	skip(10);
+	turn_in(&from_client, &other, msg, stun_begin(msg, 0x0004));
+	CU_ASSERT(turn_out(RIG_DEV_WAN_TAP, &g) && g.tos == (ST_TURN_KNOWN_DSCP << 2 | 1));
+	turn_in(&known6, &other, msg, stun_begin(msg, 0x0004));
+	CU_ASSERT(turn_out(RIG_DEV_WAN_TAP, &g) && g.tos == (ST_TURN_KNOWN_DSCP << 2 | 1));
+	turn_in(&stranger4, &marked, msg, stun_begin(msg, 0x0003));
+	CU_ASSERT(turn_out(RIG_DEV_WAN_TAP, &g) && g.tos == 1);
+	turn_in(&stranger6, &marked, msg, stun_begin(msg, 0x0003));
+	CU_ASSERT(turn_out(RIG_DEV_WAN_TAP, &g) && g.tos == 1);
+	turn_in(&stranger4, &other, msg, stun_begin(msg, 0x0003));
+	CU_ASSERT(turn_out(RIG_DEV_WAN_TAP, &g) && g.tos == other.tos);
 	finish();
 }
 
@@ -698,6 +752,10 @@ int main(void)
 		{"Binding requests are limited by source", binding_requests_are_limited_by_source},
 		{"strangers leave room for those with an allocation",
 			strangers_leave_room_for_those_with_an_allocation},
+		{"an lcore that is behind hands few strangers up",
+			an_lcore_that_is_behind_hands_few_strangers_up},
+		{"who has an allocation is marked, and nobody else",
+			who_has_an_allocation_is_marked_and_nobody_else},
 	};
 
 	return rig_main("turn rules", tests, RTE_DIM(tests));
