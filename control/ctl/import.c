@@ -16,11 +16,11 @@
 #define LINE_MAX_BYTES 4096
 
 struct import {
-	cJSON *turn, *limits, *ports, *tls;
+	cJSON *turn, *limits, *ports, *tls, *metrics;
 	cJSON *secrets, *users, *allow, *deny;
 	GPtrArray *relay_ips, *listen_ips, *external; // of char *
 	uint32_t port, tls_port;
-	bool no_udp, no_tcp, no_tls;
+	bool no_udp, no_tcp, no_tls, no_software, old_channels, with_metrics;
 	unsigned int lost;
 	int line;
 };
@@ -94,16 +94,18 @@ static void take_peers(struct import *im, cJSON *list, const char *option, const
 
 // ---- options ---------------------------------------------------------------------------------------
 
-static void take_number(
-	struct import *im, cJSON *into, const char *key, const char *option, const char *value)
+static void forget_user(struct import *im, const char *name)
 {
-	char *end;
-	guint64 n = g_ascii_strtoull(value, &end, 10);
+	int n = 0;
+	cJSON *u;
 
-	if (end == value || *end)
-		lose(im, option, "not a number");
-	else if (n)
-		cJSON_AddNumberToObject(into, key, (double)n);
+	cJSON_ArrayForEach (u, im->users) {
+		if (!strcmp(cJSON_GetObjectItemCaseSensitive(u, "name")->valuestring, name)) {
+			cJSON_DeleteItemFromArray(im->users, n);
+			return;
+		}
+		n++;
+	}
 }
 
 static void take_user(struct import *im, const char *option, const char *value)
@@ -121,6 +123,7 @@ static void take_user(struct import *im, const char *option, const char *value)
 		return;
 	}
 	name = g_strndup(value, (gsize)(colon - value));
+	forget_user(im, name); // the last one counts, as there
 	u = cJSON_CreateObject();
 	cJSON_AddStringToObject(u, "name", name);
 	cJSON_AddStringToObject(u, "password", colon + 1);
@@ -140,70 +143,164 @@ static bool is_settled(const char *option)
 	static const char *const settled[] = {"fingerprint", "lt-cred-mech", "use-auth-secret",
 		"no-cli", "no-dtls", "no-multicast-peers", "no-loopback-peers", "stale-nonce",
 		"no-tlsv1", "no-tlsv1_1", "no-sslv2", "no-sslv3", "no-tcp-relay", "verbose",
-		"Verbose", "log-file", "syslog", "simple-log", "no-stdout-log", "new-log-timestamp",
-		"pidfile", "proc-user", "proc-group", "daemon", "relay-threads", "no-rfc5780",
-		"no-software-attribute", "userdb", "cli-password", "cli-ip", "cli-port",
-		"no-auth-pings", "response-origin-only-with-rfc5780",
-		"no-stun-backward-compatibility", NULL};
+		"Verbose", "log-file", "syslog", "syslog-facility", "simple-log", "no-stdout-log",
+		"new-log-timestamp", "new-log-timestamp-format", "pidfile", "proc-user",
+		"proc-group", "daemon", "relay-threads", "ne", "udp-self-balance", "no-rfc5780",
+		"no-web-admin", "no-dynamic-ip-list", "no-dynamic-realms", "no-auth-pings",
+		"response-origin-only-with-rfc5780", "no-stun-backward-compatibility", NULL};
 
 	return g_strv_contains(settled, option);
 }
 
+// What an operator must do himself, or know.
+static const char *why_lost(const char *option)
+{
+	static const char database[] = "users of a database; list them in \"users\"";
+	static const char second[] = "a second port; add it to \"listen\" if clients use it";
+	static const char clocks[] = "RFC 8656 fixes it";
+	static const struct {
+		const char *option, *why;
+	} reasons[] = {
+		{"userdb", database},
+		{"db", database},
+		{"psql-userdb", database},
+		{"mysql-userdb", database},
+		{"mongo-userdb", database},
+		{"redis-userdb", database},
+		{"alt-listening-port", second},
+		{"alt-tls-listening-port", second},
+		{"aux-server", "a further address and port; add it to \"listen\""},
+		{"channel-lifetime", clocks},
+		{"permission-lifetime", clocks},
+		{"no-auth", "nobody is relayed for without credentials"},
+		{"pkey-pwd", "a key file is read without a password"},
+		{"listening-device", "name its address in \"listen\""},
+		{"relay-device", "name its address in \"relay_addresses\""},
+		{"keep-address-family", "without a family it is IPv4, as RFC 8656 has it"},
+		{"allow-loopback-peers", "this box is no peer of its clients"},
+		{"prometheus-username-labels", "metrics have no labels of users"},
+		{"tcp-proxy-port", "there is no PROXY protocol here"},
+	};
+
+	for (size_t i = 0; i < G_N_ELEMENTS(reasons); i++) {
+		if (!strcmp(reasons[i].option, option))
+			return reasons[i].why;
+	}
+	return "there is no such setting here";
+}
+
+// Numbers as they are, within what ours may be. 0 is "no limit" there and nothing that ours could be.
+static bool take_numbers(struct import *im, const char *option, const char *value)
+{
+	const struct {
+		const char *option, *key;
+		cJSON *into;
+		guint64 min, max;
+		unsigned int times;
+	} numbers[] = {
+		{"user-quota", "allocations_per_user", im->limits, 1, 1u << 20, 1},
+		{"total-quota", "allocations", im->limits, 1, 1u << 20, 1},
+		// Each way counts for itself there, here both together.
+		{"max-bps", "allocation_bytes_per_s", im->limits, 0, 500000000000, 2},
+		{"min-port", "min", im->ports, 1024, 65535, 1},
+		{"max-port", "max", im->ports, 1024, 65535, 1},
+		{"max-allocate-lifetime", "max_lifetime_s", im->turn, 600, 3600, 1},
+		{"prometheus-port", "port", im->metrics, 1, 65535, 1},
+	};
+
+	for (size_t i = 0; i < G_N_ELEMENTS(numbers); i++) {
+		guint64 n;
+
+		if (strcmp(option, numbers[i].option))
+			continue;
+		if (!g_ascii_string_to_unsigned(value, 10, numbers[i].min, numbers[i].max, &n, NULL)) {
+			char *why = g_strdup_printf("no number of %" G_GUINT64_FORMAT
+						    " to %" G_GUINT64_FORMAT,
+				numbers[i].min, numbers[i].max);
+
+			lose(im, option, why);
+			g_free(why);
+		} else {
+			cJSON_DeleteItemFromObjectCaseSensitive(numbers[i].into, numbers[i].key);
+			cJSON_AddNumberToObject(
+				numbers[i].into, numbers[i].key, (double)n * numbers[i].times);
+		}
+		return true;
+	}
+	return false;
+}
+
+static void take_port(struct import *im, const char *option, const char *value, uint32_t *into)
+{
+	guint64 n;
+
+	if (g_ascii_string_to_unsigned(value, 10, 1, 65535, &n, NULL))
+		*into = (uint32_t)n;
+	else
+		lose(im, option, "not a port");
+}
+
+// The last one counts, as there.
+static void take_text(cJSON *into, const char *key, const char *value)
+{
+	cJSON_DeleteItemFromObjectCaseSensitive(into, key);
+	cJSON_AddStringToObject(into, key, value);
+}
+
+static bool take_switch(struct import *im, const char *option, const char *value)
+{
+	const struct {
+		const char *option;
+		bool *into;
+	} switches[] = {{"no-udp", &im->no_udp}, {"no-tcp", &im->no_tcp}, {"no-tls", &im->no_tls},
+		{"prometheus", &im->with_metrics}, {"no-software-attribute", &im->no_software},
+		{"rfc5766-channel-numbers", &im->old_channels}};
+
+	for (size_t i = 0; i < G_N_ELEMENTS(switches); i++) {
+		if (strcmp(option, switches[i].option))
+			continue;
+		*switches[i].into = is_on(value);
+		return true;
+	}
+	return false;
+}
+
 static void take_option(struct import *im, const char *option, const char *value)
 {
-	static const struct {
-		const char *option, *key;
-	} limits[] = {{"user-quota", "allocations_per_user"}, {"total-quota", "allocations"},
-		{"max-bps", "allocation_bytes_per_s"}};
-
-	for (size_t i = 0; i < G_N_ELEMENTS(limits); i++) {
-		if (!strcmp(option, limits[i].option)) {
-			take_number(im, im->limits, limits[i].key, option, value);
-			return;
-		}
-	}
+	if (take_numbers(im, option, value) || take_switch(im, option, value))
+		return;
 	if (!strcmp(option, "realm"))
-		cJSON_AddStringToObject(im->turn, "realm", value);
+		take_text(im->turn, "realm", value);
 	else if (!strcmp(option, "static-auth-secret"))
 		cJSON_AddItemToArray(im->secrets, cJSON_CreateString(value));
 	else if (!strcmp(option, "user"))
 		take_user(im, option, value);
 	else if (!strcmp(option, "listening-port"))
-		im->port = (uint32_t)g_ascii_strtoull(value, NULL, 10);
+		take_port(im, option, value, &im->port);
 	else if (!strcmp(option, "tls-listening-port"))
-		im->tls_port = (uint32_t)g_ascii_strtoull(value, NULL, 10);
+		take_port(im, option, value, &im->tls_port);
 	else if (!strcmp(option, "listening-ip"))
 		g_ptr_array_add(im->listen_ips, g_strdup(value));
 	else if (!strcmp(option, "relay-ip"))
 		g_ptr_array_add(im->relay_ips, g_strdup(value));
 	else if (!strcmp(option, "external-ip"))
 		g_ptr_array_add(im->external, g_strdup(value));
-	else if (!strcmp(option, "min-port"))
-		take_number(im, im->ports, "min", option, value);
-	else if (!strcmp(option, "max-port"))
-		take_number(im, im->ports, "max", option, value);
 	else if (!strcmp(option, "denied-peer-ip"))
 		take_peers(im, im->deny, option, value);
 	else if (!strcmp(option, "allowed-peer-ip"))
 		take_peers(im, im->allow, option, value);
 	else if (!strcmp(option, "cert"))
-		cJSON_AddStringToObject(im->tls, "certificate", value);
+		take_text(im->tls, "certificate", value);
 	else if (!strcmp(option, "pkey"))
-		cJSON_AddStringToObject(im->tls, "key", value);
-	else if (!strcmp(option, "max-allocate-lifetime"))
-		take_number(im, im->turn, "max_lifetime_s", option, value);
-	else if (!strcmp(option, "rfc5766-channel-numbers"))
-		cJSON_AddBoolToObject(im->turn, "rfc5766_channel_numbers", is_on(value));
-	else if (!strcmp(option, "prometheus") && is_on(value))
-		cJSON_AddItemToObject(im->turn, "metrics", cJSON_CreateObject());
-	else if (!strcmp(option, "no-udp"))
-		im->no_udp = is_on(value);
-	else if (!strcmp(option, "no-tcp"))
-		im->no_tcp = is_on(value);
-	else if (!strcmp(option, "no-tls"))
-		im->no_tls = is_on(value);
+		take_text(im->tls, "key", value);
+	else if (!strcmp(option, "prometheus-address"))
+		take_text(im->metrics, "address", value);
+	else if (!strcmp(option, "rest-api-separator") && !strcmp(value, ":"))
+		;
+	else if (!strcmp(option, "allocation-default-address-family") && !strcmp(value, "ipv4"))
+		;
 	else if (!is_settled(option))
-		lose(im, option, "there is no such setting here");
+		lose(im, option, why_lost(option));
 }
 
 static int read_file(struct import *im, const char *path)
@@ -214,16 +311,18 @@ static int read_file(struct import *im, const char *path)
 	if (!f)
 		return ctl_error(CTL_FAILED, "%s: %s", path, strerror(errno));
 	while (fgets(line, sizeof(line), f)) {
-		char *text = g_strstrip(line), *equals;
+		char *text = g_strstrip(line), *value;
 
 		im->line++;
 		if (!*text || *text == '#')
 			continue;
-		equals = strchr(text, '=');
-		if (equals)
-			*equals++ = 0;
-		g_strstrip(text);
-		take_option(im, text, equals ? g_strstrip(equals) : "");
+		// "option=value"; blanks around it, or instead of it.
+		value = text + strcspn(text, "= \t");
+		if (*value) {
+			*value++ = 0;
+			value += strspn(value, "= \t");
+		}
+		take_option(im, text, value);
 	}
 	fclose(f);
 	return CTL_OK;
@@ -231,13 +330,13 @@ static int read_file(struct import *im, const char *path)
 
 // ---- the document ----------------------------------------------------------------------------------
 
-// "PUBLIC" is everybody's, "PUBLIC/PRIVATE" of one relay address.
+// "PUBLIC" is of every relay address of its family, "PUBLIC/PRIVATE" of one.
 static const char *external_of(const struct import *im, const char *relay, char out[ADDR_TEXT_MAX])
 {
 	for (guint i = 0; i < im->external->len; i++) {
 		const char *e = im->external->pdata[i], *slash = strchr(e, '/');
 
-		if (slash && strcmp(slash + 1, relay))
+		if (slash ? strcmp(slash + 1, relay) != 0 : !strchr(e, ':') != !strchr(relay, ':'))
 			continue;
 		g_strlcpy(out, e, slash ? MIN((gsize)(slash - e) + 1, ADDR_TEXT_MAX) : ADDR_TEXT_MAX);
 		return out;
@@ -303,6 +402,11 @@ static void add_listeners(struct import *im)
 		if (tls)
 			add_listener(im, list, address, im->tls_port, true);
 	}
+	if (!list->child) {
+		im->lost++;
+		fprintf(stderr, "neither UDP nor TCP nor TLS is left: say in \"listen\" what "
+				"clients use\n");
+	}
 }
 
 // A list or object that has something in it is part of the document.
@@ -314,8 +418,33 @@ static void add_filled(struct import *im, const char *key, cJSON *item)
 		cJSON_Delete(item);
 }
 
+static void add_switches(struct import *im)
+{
+	if (im->no_software)
+		cJSON_AddBoolToObject(im->turn, "software", false);
+	if (im->old_channels)
+		cJSON_AddBoolToObject(im->turn, "rfc5766_channel_numbers", true);
+	if (im->with_metrics)
+		cJSON_AddItemToObject(im->turn, "metrics", im->metrics);
+	else
+		cJSON_Delete(im->metrics);
+}
+
+static void print_notes(const struct import *im, bool user_quota)
+{
+	fprintf(stderr, "\"ports\" is yours to fill: the interfaces that strait drives.\n"
+			"Special-purpose peers (private networks and the like) are denied here "
+			"until \"allow_peers\" names them.\n");
+	if (!user_quota)
+		fprintf(stderr, "There is no user-quota there; here a user has 100 sessions until "
+				"\"allocations_per_user\" in \"limits\" says another number.\n");
+	if (im->lost)
+		fprintf(stderr, "%u options were not carried over.\n", im->lost);
+}
+
 static int print(struct import *im)
 {
+	bool user_quota = cJSON_HasObjectItem(im->limits, "allocations_per_user");
 	cJSON *doc = cJSON_CreateObject();
 	char *text;
 
@@ -328,6 +457,7 @@ static int print(struct import *im)
 	add_filled(im, "relay_ports", im->ports);
 	add_filled(im, "limits", im->limits);
 	add_filled(im, "tls", im->tls);
+	add_switches(im);
 	cJSON_AddArrayToObject(doc, "ports");
 	cJSON_AddItemToObject(doc, "turn", im->turn);
 	text = cJSON_Print(doc);
@@ -336,12 +466,7 @@ static int print(struct import *im)
 	puts(text);
 	cJSON_free(text);
 	cJSON_Delete(doc);
-	fprintf(stderr, "\"ports\" is yours to fill: the interfaces that strait drives.\n"
-			"Special-purpose peers (private networks and the like) are denied here "
-			"until \"allow_peers\" "
-			"names them.\n");
-	if (im->lost)
-		fprintf(stderr, "%u options were not carried over.\n", im->lost);
+	print_notes(im, user_quota);
 	return CTL_OK;
 }
 
@@ -352,6 +477,7 @@ int import_run(const struct ctl *c, int argc, char **argv)
 		.limits = cJSON_CreateObject(),
 		.ports = cJSON_CreateObject(),
 		.tls = cJSON_CreateObject(),
+		.metrics = cJSON_CreateObject(),
 		.secrets = cJSON_CreateArray(),
 		.users = cJSON_CreateArray(),
 		.allow = cJSON_CreateArray(),

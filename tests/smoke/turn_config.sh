@@ -90,12 +90,15 @@ check 'a minted credential' minted
 check 'coturn config: imported' eval '"$STRAITCTL" import "$LAB_ROOT/tests/data/turnserver.conf" >"$LAB_DIR/imported.json" 2>"$LAB_DIR/imported.log"'
 chmod 600 "$LAB_DIR/imported.json"
 check 'and good as it is' "$STRAITCTL" config check "$LAB_DIR/imported.json"
-check 'address behind NAT' imported '.turn.relay_addresses == [{address: "192.0.2.1", external_ip: "198.51.100.7"}]'
+check 'address behind NAT' imported '.turn.relay_addresses == [{address: "192.0.2.1", external_ip: "198.51.100.7"}, "2001:db8:5::1"]'
 check 'secrets and users' imported '.turn.secrets == ["north-wind", "south-wind"] and .turn.users == [{name: "anna", password: "secret-of-anna"}]'
-check 'quotas' imported '.turn.limits == {allocations_per_user: 12, allocations: 1200, allocation_bytes_per_s: 3000000}'
+check 'quotas' imported '.turn.limits == {allocations_per_user: 12, allocations: 1200, allocation_bytes_per_s: 6000000}'
 check 'ranges are prefixes' imported '.turn.deny_peers == ["10.0.0.0/8", "192.168.7.3/32", "192.168.7.4/30", "192.168.7.8/31", "2001:db8::/112"]'
 check 'listener' imported '.turn.listen == [{address: "192.0.2.1", port: 3479, transports: ["udp", "tcp"]}]'
-for option in user mobility redis-statsdb bps-capacity; do
+check 'metrics, and no SOFTWARE' imported '.turn.metrics == {port: 9999} and .turn.software == false'
+check 'what is as there is not named' not not_carried rest-api-separator
+for option in user mobility redis-statsdb bps-capacity max-allocate-lifetime userdb alt-listening-port no-auth \
+	allow-loopback-peers server-relay some-option-of-tomorrow; do
 	check "named as not carried over: $option" not_carried "$option"
 done
 lab_finish
