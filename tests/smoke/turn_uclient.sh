@@ -16,14 +16,19 @@ ECHO_PORT=3480
 uclient() # [OPTION...]; to the relay's IPv4 address and the echo peer's
 {
 	local out
-	out=$(on client timeout 40 turnutils_uclient -u "$RELAY_USER" -w "$RELAY_PASS" -e 192.0.2.12 -r "$ECHO_PORT" \
-		-n 10 -m 1 -l 170 -z 5 "$@" "$RELAY_ADDR") || { printf '%s\n' "$out" | tail -n 12; return 1; }
+	out=$(on client timeout 60 turnutils_uclient -u "$RELAY_USER" -w "$RELAY_PASS" -e 192.0.2.12 -r "$ECHO_PORT" \
+		-n 10 -m 1 -l 170 -z 5 "$@" "$RELAY_ADDR" 2>&1) || { printf '%s\n' "$out" | tail -n 12; return 1; }
 	grep -q 'Total lost packets 0 (0.000000%)' <<<"$out" || { printf '%s\n' "$out" | tail -n 12; return 1; }
 }
 
-uclient_refused() # [OPTION...]
+uclient_refused() # WHAT-IT-SAYS [OPTION...]
 {
-	not uclient "$@"
+	local says=$1 out
+	shift
+	if out=$(uclient "$@"); then
+		return 1
+	fi
+	grep -q "$says" <<<"$out" || { printf '%s\n' "$out" | tail -n 12; return 1; }
 }
 
 # With both families the client gives one of them back, or none, at random; where it was the peer's, our answer to
@@ -39,6 +44,33 @@ both_families()
 	return 1
 }
 
+# The client mostly waits, so some run at a time; each is judged for itself.
+TEXTS=()
+PIDS=()
+start() # TEXT COMMAND...
+{
+	local text=$1
+	shift
+	"$@" >"$LAB_DIR/run-${#PIDS[@]}.out" 2>&1 &
+	PIDS+=($!)
+	TEXTS+=("$text")
+}
+
+ended_well() # NUMBER
+{
+	wait "${PIDS[$1]}" || { cat "$LAB_DIR/run-$1.out"; return 1; }
+}
+
+judge()
+{
+	local i
+	for i in "${!PIDS[@]}"; do
+		check "${TEXTS[i]}" ended_well "$i"
+	done
+	TEXTS=()
+	PIDS=()
+}
+
 no_sessions()
 {
 	equal "$(relay_sessions)" 0
@@ -48,18 +80,24 @@ must 'relay node starts' relay_lab
 bg echo peer turnutils_peer -p "$ECHO_PORT" -L 192.0.2.12
 bg echo6 peer turnutils_peer -p "$ECHO_PORT" -L 2001:db8::12
 check 'Binding by coturn' on client turnutils_stunclient -p 3478 "$RELAY_ADDR"
-check 'channels, a pair of ports, reservation token' uclient
-check 'channels' uclient -c
-check 'Send and Data indications' uclient -s -c
-check 'padded ChannelData' uclient -c -D
-check 'DONT-FRAGMENT' uclient -c -g
-check 'refreshes on the way' uclient -c -G
-check 'an IPv6 relay address' uclient -c -x -e 2001:db8::12
-check 'both families at once' both_families
-check 'client to client within the box' uclient -y -c -m 2
-check 'time-limited credentials' uclient -c -W "$RELAY_SECRET" -u bob
-check 'a wrong password is refused' uclient_refused -c -w wrong
-check 'mobility is refused' uclient_refused -c -M
+start 'channels, a pair of ports, reservation token' uclient
+start 'channels' uclient -c
+start 'Send and Data indications' uclient -s -c
+start 'padded ChannelData' uclient -c -D
+start 'DONT-FRAGMENT' uclient -c -g
+start 'refreshes on the way' uclient -c -G
+judge
+start 'an IPv6 relay address' uclient -c -x -e 2001:db8::12
+start 'an IPv4 relay address by name' uclient -c -X
+start 'both families at once' both_families
+start 'client to client within the box' uclient -y -c -m 2
+start 'time-limited credentials' uclient -c -W "$RELAY_SECRET" -u bob
+judge
+start 'twenty clients, large packets' uclient -c -m 20 -n 25 -l 1200 -z 20
+start 'a wrong password is refused' uclient_refused 'Cannot complete Allocation' -c -w wrong
+start 'mobility is refused' uclient_refused 405 -c -M
+start 'TCP to peers is refused' uclient_refused 442 -T -t -c
+judge
 check 'the lcores did it' at_least "$(relay_stat '.lcores.packets_to_peers')" 100
 check 'nothing went by the daemon' equal "$(relay_stat .packets_passed_down)" 0
 check 'sessions are listed' eval 'ctl r turn sessions | grep -q 192.0.2.11'
