@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //
-// STUN messages as bytes; see stun.h. Any thread.
+// STUN messages as bytes; see stun.h. Main loop thread, because of the digests.
 #include "stun.h"
 
 #include "addr.h"
+#include "stun_digest.h"
 
-#include <glib.h>
 #include <sodium.h>
 
 #include <arpa/inet.h>
@@ -13,8 +13,6 @@
 #include <string.h>
 
 #define ATTR_HEADER       4
-#define INTEGRITY_LEN     20
-#define FINGERPRINT_XOR   0x5354554eU
 #define FAMILY_V4         1
 #define FAMILY_V6         2
 #define CHANNEL_DATA_HEAD 4
@@ -46,47 +44,30 @@ static size_t padded(size_t len)
 	return (len + 3) & ~(size_t)3;
 }
 
-// CRC-32 of ISO 3309, four bits at a time.
-static uint32_t crc32_add(uint32_t crc, const uint8_t *data, size_t len)
+// A message up to an attribute, whose own length the header already counts.
+static void count_in(
+	uint8_t header[STUN_HEADER_LEN], const uint8_t *data, size_t upto, size_t value_len)
 {
-	static const uint32_t table[16] = {0x00000000, 0x1db71064, 0x3b6e20c8, 0x26d930ac,
-		0x76dc4190, 0x6b6b51f4, 0x4db26158, 0x5005713c, 0xedb88320, 0xf00f9344, 0xd6d6a3e8,
-		0xcb61b38c, 0x9b64c2b0, 0x86d3d2d4, 0xa00ae278, 0xbdbdf21c};
-
-	for (size_t i = 0; i < len; i++) {
-		crc ^= data[i];
-		crc = crc >> 4 ^ table[crc & 15];
-		crc = crc >> 4 ^ table[crc & 15];
-	}
-	return crc;
+	memcpy(header, data, STUN_HEADER_LEN);
+	put16(header + 2, (uint16_t)(upto + ATTR_HEADER + value_len - STUN_HEADER_LEN));
 }
 
-// Over the message up to an attribute, whose own length the header already counts.
 static uint32_t fingerprint_of(const uint8_t *data, size_t upto)
 {
-	uint8_t head[4];
-	uint32_t crc = 0xffffffff;
+	uint8_t header[STUN_HEADER_LEN];
 
-	memcpy(head, data, 2);
-	put16(head + 2, (uint16_t)(upto + ATTR_HEADER + 4 - STUN_HEADER_LEN));
-	crc = crc32_add(crc, head, sizeof(head));
-	crc = crc32_add(crc, data + 4, upto - 4);
-	return ~crc ^ FINGERPRINT_XOR;
+	count_in(header, data, upto, 4);
+	return stun_crc32(header, sizeof(header), data + sizeof(header), upto - sizeof(header));
 }
 
-static void integrity_of(uint8_t out[INTEGRITY_LEN], const uint8_t *data, size_t upto,
+static void integrity_of(uint8_t out[STUN_SHA1_LEN], const uint8_t *data, size_t upto,
 	const void *key, size_t key_len)
 {
-	GHmac *h = g_hmac_new(G_CHECKSUM_SHA1, key, key_len);
-	gsize len = INTEGRITY_LEN;
-	uint8_t head[4];
+	uint8_t header[STUN_HEADER_LEN];
 
-	memcpy(head, data, 2);
-	put16(head + 2, (uint16_t)(upto + ATTR_HEADER + INTEGRITY_LEN - STUN_HEADER_LEN));
-	g_hmac_update(h, head, sizeof(head));
-	g_hmac_update(h, data + 4, (gssize)upto - 4);
-	g_hmac_get_digest(h, out, &len);
-	g_hmac_unref(h);
+	count_in(header, data, upto, STUN_SHA1_LEN);
+	stun_hmac(false, out, key, key_len, header, sizeof(header), data + sizeof(header),
+		upto - sizeof(header));
 }
 
 bool stun_looks_like(const uint8_t *data, size_t len)
@@ -111,7 +92,7 @@ int stun_parse(struct stun_msg *ret, const uint8_t *data, size_t len)
 		if (padded(value_len) > len - at - ATTR_HEADER)
 			return -EBADMSG;
 		if (type == STUN_ATTR_MESSAGE_INTEGRITY && !m.integrity) {
-			if (value_len != INTEGRITY_LEN)
+			if (value_len != STUN_SHA1_LEN)
 				return -EBADMSG;
 			m.integrity = at;
 		}
@@ -205,27 +186,18 @@ int stun_error_code(const struct stun_msg *m)
 
 bool stun_verify(const struct stun_msg *m, const void *key, size_t key_len)
 {
-	uint8_t mac[INTEGRITY_LEN];
+	uint8_t mac[STUN_SHA1_LEN];
 
 	if (!m->integrity)
 		return false;
 	integrity_of(mac, m->data, m->integrity, key, key_len);
-	return !sodium_memcmp(mac, m->data + m->integrity + ATTR_HEADER, sizeof(mac));
+	return stun_equal(mac, m->data + m->integrity + ATTR_HEADER, sizeof(mac));
 }
 
 void stun_long_term_key(uint8_t out[STUN_KEY_LEN], const char *user, const char *realm,
 	size_t realm_len, const char *password)
 {
-	GChecksum *sum = g_checksum_new(G_CHECKSUM_MD5);
-	gsize len = STUN_KEY_LEN;
-
-	g_checksum_update(sum, (const guchar *)user, -1);
-	g_checksum_update(sum, (const guchar *)":", 1);
-	g_checksum_update(sum, (const guchar *)realm, (gssize)realm_len);
-	g_checksum_update(sum, (const guchar *)":", 1);
-	g_checksum_update(sum, (const guchar *)password, -1);
-	g_checksum_get_digest(sum, out, &len);
-	g_checksum_free(sum);
+	stun_md5_colon(out, user, strlen(user), realm, realm_len, password, strlen(password));
 }
 
 // ---- building ------------------------------------------------------------------------------------------
@@ -319,7 +291,7 @@ size_t stun_end(struct stun_out *o, const void *key, size_t key_len, bool finger
 	size_t upto;
 
 	upto = o->len;
-	if (key && (at = attr_room(o, STUN_ATTR_MESSAGE_INTEGRITY, INTEGRITY_LEN)))
+	if (key && (at = attr_room(o, STUN_ATTR_MESSAGE_INTEGRITY, STUN_SHA1_LEN)))
 		integrity_of(at, o->data, upto, key, key_len);
 	upto = o->len;
 	if (fingerprint && (at = attr_room(o, STUN_ATTR_FINGERPRINT, 4)))

@@ -3,7 +3,7 @@
 // Long-term credentials; see auth.h. Main loop thread.
 #include "auth.h"
 
-#include "digest.h"
+#include "../stun_digest.h"
 
 #include <sodium.h>
 
@@ -32,7 +32,7 @@ static guint hash_hash(gconstpointer p)
 
 static gboolean hash_equal(gconstpointer a, gconstpointer b)
 {
-	return turn_equal(a, b, TURN_SHA256_LEN);
+	return stun_equal(a, b, STUN_SHA256_LEN);
 }
 
 void turn_auth_init(struct turn_auth *a, const uint8_t master[TURN_NONCE_KEY])
@@ -58,9 +58,9 @@ void turn_auth_apply(struct turn_auth *a, const struct turn_config *c)
 	g_hash_table_remove_all(a->by_hash);
 	for (guint i = 0; i < c->users->len; i++) {
 		struct turn_config_user *u = c->users->pdata[i];
-		uint8_t *hash = g_malloc(TURN_SHA256_LEN);
+		uint8_t *hash = g_malloc(STUN_SHA256_LEN);
 
-		turn_sha256_colon(
+		stun_sha256_colon(
 			hash, u->name, strlen(u->name), c->realm, strlen(c->realm), NULL, SIZE_MAX);
 		g_hash_table_insert(a->by_name, u->name, u);
 		g_hash_table_insert(a->by_hash, hash, u);
@@ -88,9 +88,9 @@ bool turn_auth_expiry(const char *name, size_t len, int64_t *ret_s)
 void turn_auth_password(
 	char out[TURN_PASSWORD_LEN + 1], const char *secret, const char *username, size_t len)
 {
-	uint8_t mac[TURN_SHA1_LEN];
+	uint8_t mac[STUN_SHA1_LEN];
 
-	turn_hmac(false, mac, (const uint8_t *)secret, strlen(secret), username, len, NULL, 0);
+	stun_hmac(false, mac, (const uint8_t *)secret, strlen(secret), username, len, NULL, 0);
 	sodium_bin2base64(
 		out, TURN_PASSWORD_LEN + 1, mac, sizeof(mac), sodium_base64_VARIANT_ORIGINAL);
 	sodium_memzero(mac, sizeof(mac));
@@ -113,12 +113,12 @@ static void make_key(const struct turn_auth *a, struct turn_identity *id, const 
 	const char *realm = a->config->realm;
 
 	if (id->algorithm == TURN_ALGORITHM_SHA256) {
-		id->key_len = TURN_SHA256_LEN;
-		turn_sha256_colon(id->key, id->name, id->name_len, realm, strlen(realm), password,
+		id->key_len = STUN_SHA256_LEN;
+		stun_sha256_colon(id->key, id->name, id->name_len, realm, strlen(realm), password,
 			strlen(password));
 	} else {
-		id->key_len = TURN_MD5_LEN;
-		turn_md5_colon(id->key, id->name, id->name_len, realm, strlen(realm), password,
+		id->key_len = STUN_MD5_LEN;
+		stun_md5_colon(id->key, id->name, id->name_len, realm, strlen(realm), password,
 			strlen(password));
 	}
 }
@@ -160,7 +160,7 @@ static bool take_name(const struct turn_auth *a, const struct turn_msg *m, struc
 		*ret_user = g_hash_table_lookup(a->by_name, id->name);
 		return true;
 	}
-	if (hash->len == TURN_SHA256_LEN)
+	if (hash->len == STUN_SHA256_LEN)
 		*ret_user = g_hash_table_lookup(a->by_hash, hash->at);
 	if (!*ret_user)
 		return false;

@@ -2,7 +2,7 @@
 //
 // Writing a STUN message; see message.h. Padding is zero: what was in the buffer before must not leave.
 #include "../addr.h"
-#include "digest.h"
+#include "../stun_digest.h"
 #include "message.h"
 
 #include <string.h>
@@ -99,10 +99,10 @@ void turn_out_integrity(struct turn_out *o, uint16_t type, const uint8_t *key, s
 {
 	bool sha256 = type == TURN_T_MESSAGE_INTEGRITY_SHA256;
 	size_t before = o->len;
-	uint8_t *at = add(o, type, sha256 ? TURN_SHA256_LEN : TURN_SHA1_LEN);
+	uint8_t *at = add(o, type, sha256 ? STUN_SHA256_LEN : STUN_SHA1_LEN);
 
 	if (at)
-		turn_hmac(sha256, at, key, len, o->data, before, NULL, 0);
+		stun_hmac(sha256, at, key, len, o->data, before, NULL, 0);
 }
 
 void turn_out_fingerprint(struct turn_out *o)
@@ -111,7 +111,7 @@ void turn_out_fingerprint(struct turn_out *o)
 	uint8_t *at = add(o, TURN_T_FINGERPRINT, 4);
 
 	if (at)
-		put32(at, turn_crc32(o->data, before));
+		put32(at, stun_crc32(o->data, before, NULL, 0));
 }
 
 size_t turn_out_end(struct turn_out *o)

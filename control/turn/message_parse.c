@@ -2,7 +2,7 @@
 //
 // Reading a STUN message; see message.h. Nothing here trusts a length that came with the message, and no
 // value is read but through memcpy: attributes are aligned to 4 in the message, the message is not in memory.
-#include "digest.h"
+#include "../stun_digest.h"
 #include "message.h"
 
 #include <errno.h>
@@ -90,7 +90,8 @@ static bool fingerprint_holds(const struct turn_msg *m, const uint8_t *value, ui
 	size_t before = (size_t)(value - m->data) - 4;
 
 	// It is the last attribute, or it is none.
-	return len == 4 && before + 8 == m->len && get32(value) == turn_crc32(m->data, before);
+	return len == 4 && before + 8 == m->len &&
+	       get32(value) == stun_crc32(m->data, before, NULL, 0);
 }
 
 static int walk(struct turn_msg *m)
@@ -223,8 +224,8 @@ bool turn_msg_verify(
 {
 	bool sha256 = integrity == TURN_A_MESSAGE_INTEGRITY_SHA256;
 	const struct turn_bytes *a = &m->attr[integrity];
-	uint8_t header[TURN_MSG_HEADER], mac[TURN_SHA256_LEN];
-	size_t covered, want = sha256 ? TURN_SHA256_LEN : TURN_SHA1_LEN;
+	uint8_t header[TURN_MSG_HEADER], mac[STUN_SHA256_LEN];
+	size_t covered, want = sha256 ? STUN_SHA256_LEN : STUN_SHA1_LEN;
 
 	// RFC 8489 14.6 lets a use of STUN allow cut ones; TURN does not.
 	if (!a->at || a->len != want)
@@ -233,7 +234,7 @@ bool turn_msg_verify(
 	memcpy(header, m->data, sizeof(header));
 	header[2] = (uint8_t)((covered + 4 + want - TURN_MSG_HEADER) >> 8);
 	header[3] = (uint8_t)(covered + 4 + want - TURN_MSG_HEADER);
-	turn_hmac(sha256, mac, key, len, header, sizeof(header), m->data + sizeof(header),
+	stun_hmac(sha256, mac, key, len, header, sizeof(header), m->data + sizeof(header),
 		covered - sizeof(header));
-	return turn_equal(mac, a->at, want);
+	return stun_equal(mac, a->at, want);
 }

@@ -3,7 +3,7 @@
 // Nonces; see nonce.h. Any thread; no state but the cached key of a period.
 #include "nonce.h"
 
-#include "digest.h"
+#include "../stun_digest.h"
 
 #include <sodium.h>
 
@@ -31,13 +31,13 @@ static uint32_t get32(const uint8_t *p)
 static void mac(uint8_t out[MAC_LEN], const uint8_t master[TURN_NONCE_KEY], uint32_t features,
 	const struct turn_nonce_source *source, uint32_t stamp)
 {
-	uint8_t label[16] = "turn nonce", key[TURN_SHA256_LEN], text[8], full[TURN_SHA256_LEN];
+	uint8_t label[16] = "turn nonce", key[STUN_SHA256_LEN], text[8], full[STUN_SHA256_LEN];
 
 	put32(label + 12, stamp / TURN_NONCE_LIFE_S);
-	turn_hmac(true, key, master, TURN_NONCE_KEY, label, sizeof(label), NULL, 0);
+	stun_hmac(true, key, master, TURN_NONCE_KEY, label, sizeof(label), NULL, 0);
 	put32(text, stamp);
 	put32(text + 4, features);
-	turn_hmac(true, full, key, sizeof(key), text, sizeof(text), source, sizeof(*source));
+	stun_hmac(true, full, key, sizeof(key), text, sizeof(text), source, sizeof(*source));
 	memcpy(out, full, MAC_LEN);
 	sodium_memzero(key, sizeof(key));
 }
@@ -91,5 +91,5 @@ enum turn_nonce_state turn_nonce_check(const uint8_t *nonce, size_t len,
 	if (now_s - stamp > life_s)
 		return TURN_NONCE_STALE;
 	mac(want, master, turn_nonce_features(nonce, len), source, stamp);
-	return turn_equal(want, raw + 4, MAC_LEN) ? TURN_NONCE_GOOD : TURN_NONCE_STALE;
+	return stun_equal(want, raw + 4, MAC_LEN) ? TURN_NONCE_GOOD : TURN_NONCE_STALE;
 }

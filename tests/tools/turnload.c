@@ -7,7 +7,7 @@
 //   turnload refresh SERVER PORT USER PASSWORD REALM COUNT SECONDS        milliseconds of Refresh in COUNT sessions
 //   turnload flood   SERVER PORT COUNT RATE     COUNT Allocates without credentials from 10.0.0.0/8 (raw, needs root)
 #include "../../control/addr.h"
-#include "../../control/turn/digest.h"
+#include "../../control/stun_digest.h"
 #include "../../control/turn/message.h"
 
 #include <sodium.h>
@@ -45,7 +45,7 @@ struct client {
 
 static struct sockaddr_in server;
 static const char *user, *realm;
-static uint8_t key[TURN_MD5_LEN];
+static uint8_t key[STUN_MD5_LEN];
 static struct st_addr peer;
 static uint64_t repeats;
 static volatile sig_atomic_t stop;
@@ -381,7 +381,7 @@ int main(int argc, char **argv)
 		goto usage;
 	user = argv[4];
 	realm = argv[6];
-	turn_md5_colon(key, user, strlen(user), realm, strlen(realm), argv[5], strlen(argv[5]));
+	stun_md5_colon(key, user, strlen(user), realm, strlen(realm), argv[5], strlen(argv[5]));
 	if (!strcmp(argv[1], "alloc"))
 		return cmd_alloc(argc, argv);
 	if (!strcmp(argv[1], "refresh"))

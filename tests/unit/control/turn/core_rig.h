@@ -7,8 +7,8 @@
 #include "../../../../control/addr.h"
 #include "../../../../control/config/config.h"
 #include "../../../../control/seal.h"
+#include "../../../../control/stun_digest.h"
 #include "../../../../control/turn/core.h"
-#include "../../../../control/turn/digest.h"
 #include "../dp_double.h"
 #include "suite.h"
 
@@ -130,21 +130,21 @@ static inline struct turn_out *request(struct client *c, uint16_t method)
 static inline void key_of(const struct client *c, uint8_t *key, size_t *len)
 {
 	if (c->sha256)
-		turn_sha256_colon(key, c->name, strlen(c->name), "example.org", 11, c->password,
+		stun_sha256_colon(key, c->name, strlen(c->name), "example.org", 11, c->password,
 			strlen(c->password));
 	else
-		turn_md5_colon(key, c->name, strlen(c->name), "example.org", 11, c->password,
+		stun_md5_colon(key, c->name, strlen(c->name), "example.org", 11, c->password,
 			strlen(c->password));
-	*len = c->sha256 ? TURN_SHA256_LEN : TURN_MD5_LEN;
+	*len = c->sha256 ? STUN_SHA256_LEN : STUN_MD5_LEN;
 }
 
 static inline void sign(struct client *c)
 {
 	static const uint8_t list[] = {0, 2, 0, 0, 0, 1, 0, 0}, bad[] = {0, 1, 0, 0};
-	uint8_t key[TURN_KEY_MAX], hash[TURN_SHA256_LEN];
+	uint8_t key[TURN_KEY_MAX], hash[STUN_SHA256_LEN];
 	size_t len;
 
-	turn_sha256_colon(hash, c->name, strlen(c->name), "example.org", 11, NULL, SIZE_MAX);
+	stun_sha256_colon(hash, c->name, strlen(c->name), "example.org", 11, NULL, SIZE_MAX);
 	if (c->userhash)
 		turn_out_bytes(&c->o, TURN_T_USERHASH, hash, sizeof(hash));
 	else

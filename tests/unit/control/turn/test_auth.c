@@ -109,13 +109,13 @@ static void anonymity_is_not_offered_with_secrets(void)
 static void time_limited_credentials_are_those_of_coturn_and_netbird(void)
 {
 	char password[TURN_PASSWORD_LEN + 1], name[32];
-	uint8_t key[TURN_MD5_LEN];
-	char hex[2 * TURN_MD5_LEN + 1];
+	uint8_t key[STUN_MD5_LEN];
+	char hex[2 * STUN_MD5_LEN + 1];
 	struct client c;
 
 	turn_auth_password(password, "some_secret", "1700000000", 10);
 	CU_ASSERT_STRING_EQUAL(password, "vedDdKcbCZ2u6/b/iLe6XuPw0QQ=");
-	turn_md5_colon(key, "1700000000", 10, "wiretrustee.com", 15, password, strlen(password));
+	stun_md5_colon(key, "1700000000", 10, "wiretrustee.com", 15, password, strlen(password));
 	CU_ASSERT_STRING_EQUAL(sodium_bin2hex(hex, sizeof(hex), key, sizeof(key)),
 		"309e4ee5a22ef4f46edaf84e227989a8");
 

@@ -2,7 +2,7 @@
 //
 // The STUN codec against the vectors of RFC 5769 and RFC 8489 appendix B.1, and against what must not pass.
 #include "../../../../control/addr.h"
-#include "../../../../control/turn/digest.h"
+#include "../../../../control/stun_digest.h"
 #include "../../../../control/turn/message.h"
 #include "suite.h"
 
@@ -66,12 +66,12 @@ static void the_long_term_request_of_rfc_5769_verifies(void)
 {
 	static const char user[] =
 		"\xe3\x83\x9e\xe3\x83\x88\xe3\x83\xaa\xe3\x83\x83\xe3\x82\xaf\xe3\x82\xb9";
-	uint8_t data[256], key[TURN_MD5_LEN];
+	uint8_t data[256], key[STUN_MD5_LEN];
 	struct turn_msg m;
 	size_t len = from_hex(data, sizeof(data), long_term);
 
 	CU_ASSERT_EQUAL_FATAL(turn_msg_parse(&m, data, len), 0);
-	turn_md5_colon(key, user, strlen(user), "example.org", 11, "TheMatrIX", 9);
+	stun_md5_colon(key, user, strlen(user), "example.org", 11, "TheMatrIX", 9);
 	CU_ASSERT(turn_msg_verify(&m, TURN_A_MESSAGE_INTEGRITY, key, sizeof(key)));
 	data[30] ^= 1;
 	CU_ASSERT_FALSE(turn_msg_verify(&m, TURN_A_MESSAGE_INTEGRITY, key, sizeof(key)));
@@ -113,16 +113,16 @@ static void the_digests_of_rfc_8489_are_ours(void)
 {
 	static const char user[] =
 		"\xe3\x83\x9e\xe3\x83\x88\xe3\x83\xaa\xe3\x83\x83\xe3\x82\xaf\xe3\x82\xb9";
-	uint8_t want[TURN_SHA256_LEN], got[TURN_SHA256_LEN], mac[TURN_SHA256_LEN],
-		key[TURN_SHA256_LEN];
+	uint8_t want[STUN_SHA256_LEN], got[STUN_SHA256_LEN], mac[STUN_SHA256_LEN],
+		key[STUN_SHA256_LEN];
 	uint8_t data[256];
 	size_t len;
 
 	from_hex(want, sizeof(want),
 		"4a3cf38fef6992bda952c67804 17da0f24819415569e60b205c46e41407f1704");
-	turn_sha256_colon(got, user, strlen(user), "example.org", 11, NULL, SIZE_MAX);
+	stun_sha256_colon(got, user, strlen(user), "example.org", 11, NULL, SIZE_MAX);
 	CU_ASSERT_EQUAL(memcmp(got, want, sizeof(want)), 0);
-	turn_sha256_colon(key, user, strlen(user), "example.org", 11, "TheMatrIX", 9);
+	stun_sha256_colon(key, user, strlen(user), "example.org", 11, "TheMatrIX", 9);
 	from_hex(mac, sizeof(mac),
 		"e4686c8f0edeb59013e07090010a93efccbccc544c0a45d9f830aa6d6f735a01");
 	len = from_hex(data, sizeof(data),
@@ -132,7 +132,7 @@ static void the_digests_of_rfc_8489_are_ours(void)
 		"2f2f3439396b39353464364f4c33346f4c394653547679363473410000000014000b6578616d706c65"
 		"2e6f7267"
 		"00");
-	turn_hmac(true, got, key, sizeof(key), data, len, NULL, 0);
+	stun_hmac(true, got, key, sizeof(key), data, len, NULL, 0);
 	CU_ASSERT_EQUAL(memcmp(got, mac, sizeof(mac)), 0);
 }
 
@@ -282,8 +282,8 @@ static void a_cut_sha256_verifies_nothing(void)
 {
 	static const uint8_t tid[TURN_TID_LEN] = {4};
 
-	for (size_t len = 0; len <= TURN_SHA256_LEN; len += 4) {
-		uint8_t mac[TURN_SHA256_LEN];
+	for (size_t len = 0; len <= STUN_SHA256_LEN; len += 4) {
+		uint8_t mac[STUN_SHA256_LEN];
 		struct turn_out o;
 		struct turn_msg m;
 
@@ -291,12 +291,12 @@ static void a_cut_sha256_verifies_nothing(void)
 		turn_out_u32(&o, TURN_T_LIFETIME, 600);
 		// What the sender of a cut one computes: the header says the cut length.
 		o.data[3] = (uint8_t)(o.len - TURN_MSG_HEADER + 4 + len);
-		turn_hmac(true, mac, (const uint8_t *)"k", 1, o.data, o.len, NULL, 0);
+		stun_hmac(true, mac, (const uint8_t *)"k", 1, o.data, o.len, NULL, 0);
 		turn_out_bytes(&o, TURN_T_MESSAGE_INTEGRITY_SHA256, mac, len);
 		CU_ASSERT_EQUAL_FATAL(turn_msg_parse(&m, o.data, turn_out_end(&o)), 0);
 		CU_ASSERT_EQUAL(turn_msg_verify(&m, TURN_A_MESSAGE_INTEGRITY_SHA256,
 					(const uint8_t *)"k", 1),
-			len == TURN_SHA256_LEN);
+			len == STUN_SHA256_LEN);
 	}
 }
 

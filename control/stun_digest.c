@@ -3,7 +3,7 @@
 // Digests; see digest.h. OpenSSL 3 looks an algorithm up by name at each one-shot call, which costs more than
 // the digest of a STUN message, so each is fetched once. A failure here is a broken libcrypto: it ends the
 // daemon, because going on would mean to answer under keys that nobody checked.
-#include "digest.h"
+#include "stun_digest.h"
 
 #include <sodium.h>
 
@@ -32,7 +32,7 @@ static EVP_MAC_CTX *mac_for(bool sha256)
 	return contexts[sha256];
 }
 
-void turn_hmac(bool sha256, uint8_t *out, const uint8_t *key, size_t key_len, const void *a,
+void stun_hmac(bool sha256, uint8_t *out, const uint8_t *key, size_t key_len, const void *a,
 	size_t a_len, const void *b, size_t b_len)
 {
 	EVP_MAC_CTX *ctx = mac_for(sha256);
@@ -41,7 +41,7 @@ void turn_hmac(bool sha256, uint8_t *out, const uint8_t *key, size_t key_len, co
 	must(EVP_MAC_init(ctx, key, key_len, NULL));
 	must(EVP_MAC_update(ctx, a, a_len));
 	must(!b_len || EVP_MAC_update(ctx, b, b_len));
-	must(EVP_MAC_final(ctx, out, &len, sha256 ? TURN_SHA256_LEN : TURN_SHA1_LEN));
+	must(EVP_MAC_final(ctx, out, &len, sha256 ? STUN_SHA256_LEN : STUN_SHA1_LEN));
 }
 
 static void digest_colon(const EVP_MD *md, uint8_t *out, const void *a, size_t a_len, const void *b,
@@ -59,7 +59,7 @@ static void digest_colon(const EVP_MD *md, uint8_t *out, const void *a, size_t a
 	must(EVP_DigestFinal_ex(ctx, out, NULL));
 }
 
-void turn_md5_colon(uint8_t out[TURN_MD5_LEN], const void *a, size_t a_len, const void *b,
+void stun_md5_colon(uint8_t out[STUN_MD5_LEN], const void *a, size_t a_len, const void *b,
 	size_t b_len, const void *c, size_t c_len)
 {
 	static EVP_MD *md;
@@ -70,7 +70,7 @@ void turn_md5_colon(uint8_t out[TURN_MD5_LEN], const void *a, size_t a_len, cons
 	digest_colon(md, out, a, a_len, b, b_len, c, c_len);
 }
 
-void turn_sha256_colon(uint8_t out[TURN_SHA256_LEN], const void *a, size_t a_len, const void *b,
+void stun_sha256_colon(uint8_t out[STUN_SHA256_LEN], const void *a, size_t a_len, const void *b,
 	size_t b_len, const void *c, size_t c_len)
 {
 	static EVP_MD *md;
@@ -82,22 +82,26 @@ void turn_sha256_colon(uint8_t out[TURN_SHA256_LEN], const void *a, size_t a_len
 }
 
 // The reflected polynomial of Ethernet, a nibble at a time: FINGERPRINT is for short messages only.
-uint32_t turn_crc32(const uint8_t *data, size_t len)
+static uint32_t crc32_add(uint32_t crc, const uint8_t *data, size_t len)
 {
 	static const uint32_t nibble[16] = {0x00000000, 0x1db71064, 0x3b6e20c8, 0x26d930ac,
 		0x76dc4190, 0x6b6b51f4, 0x4db26158, 0x5005713c, 0xedb88320, 0xf00f9344, 0xd6d6a3e8,
 		0xcb61b38c, 0x9b64c2b0, 0x86d3d2d4, 0xa00ae278, 0xbdbdf21c};
-	uint32_t crc = UINT32_MAX;
 
 	for (size_t i = 0; i < len; i++) {
 		crc ^= data[i];
 		crc = crc >> 4 ^ nibble[crc & 15];
 		crc = crc >> 4 ^ nibble[crc & 15];
 	}
-	return ~crc ^ 0x5354554eu;
+	return crc;
 }
 
-bool turn_equal(const void *a, const void *b, size_t len)
+uint32_t stun_crc32(const void *a, size_t a_len, const void *b, size_t b_len)
+{
+	return ~crc32_add(crc32_add(UINT32_MAX, a, a_len), b, b_len) ^ 0x5354554eu;
+}
+
+bool stun_equal(const void *a, const void *b, size_t len)
 {
 	return !sodium_memcmp(a, b, len);
 }
