@@ -274,10 +274,23 @@ static const struct dp_ops dp_ops = {
 	.event = on_event,
 };
 
+// Somebody deleted or renamed a host device. strait-dp attaches to the new one.
+static void remake_devices(struct daemon *d)
+{
+	g_autofree char *error = NULL;
+
+	if (netlink_ifaces_present(d->nl))
+		return;
+	g_warning("host: a host device is gone, making it again");
+	if (host_apply(d->config, &error))
+		g_warning("%s", error);
+}
+
 static void on_routes_changed(void *arg)
 {
 	struct daemon *d = arg;
 
+	remake_devices(d);
 	wg_routes_changed(d->wg);
 	conns_routes_changed(d->conns);
 }

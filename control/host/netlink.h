@@ -19,6 +19,8 @@ struct netlink *netlink_new(struct dp *dp);
 void netlink_free(struct netlink *nl);
 // Tells which kernel device is the host side of if_id; "" or NULL removes.
 void netlink_map_iface(struct netlink *nl, uint32_t if_id, const char *host_name);
+// False: the kernel has no device of one of these names.
+bool netlink_ifaces_present(const struct netlink *nl);
 int netlink_start(struct netlink *nl); // dumps, mirrors, subscribes
 void netlink_on_change(struct netlink *nl, netlink_changed fn, void *arg);
 // All addresses of the box that datagrams can be sent to (every device), for the port map.

@@ -34,6 +34,18 @@ uint32_t netlink_link_index(const struct netlink *nl, uint32_t if_id)
 	return 0;
 }
 
+bool netlink_ifaces_present(const struct netlink *nl)
+{
+	GHashTableIter it;
+	gpointer value;
+	guint n = 0;
+
+	g_hash_table_iter_init(&it, nl->links);
+	while (g_hash_table_iter_next(&it, NULL, &value))
+		n += ((struct netlink_link *)value)->if_id != 0;
+	return n == g_hash_table_size(nl->mapped);
+}
+
 static uint32_t mapped_id(const struct netlink *nl, const char *name)
 {
 	return GPOINTER_TO_UINT(g_hash_table_lookup(nl->mapped, name));

@@ -15,9 +15,14 @@
 #include <rte_mbuf.h>
 
 #include <ctype.h>
+#include <dirent.h>
 #include <errno.h>
+#include <linux/if_tun.h>
+#include <net/if.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #define RING_DEFAULT 1024 // descriptors; 100 ms of the loss tests' stream many times over
@@ -303,6 +308,49 @@ int device_mtu_set(struct device *d, uint16_t mtu)
 	return rc == -ENOTSUP ? 0 : rc;
 }
 
+// The driver does not tell its descriptors. -1: none.
+static int tun_fd_find(const char *name)
+{
+	DIR *dir = opendir("/proc/self/fd");
+	struct dirent *e;
+	int found = -1;
+
+	while (found < 0 && dir != NULL && (e = readdir(dir)) != NULL) {
+		char target[32] = "";
+		struct ifreq ifr = {0};
+		int fd = atoi(e->d_name);
+
+		if (readlinkat(dirfd(dir), e->d_name, target, sizeof(target) - 1) < 0 ||
+			strcmp(target, "/dev/net/tun") != 0)
+			continue;
+		if (ioctl(fd, TUNGETIFF, &ifr) == 0 && strcmp(ifr.ifr_name, name) == 0)
+			found = fd;
+	}
+	if (dir != NULL)
+		closedir(dir);
+	return found;
+}
+
+static int tun_fd_of(const struct device_want *want)
+{
+	const char *at = strstr(want->devargs, ",iface=");
+	char name[IFNAMSIZ];
+
+	if (at == NULL || (strncmp(want->devargs, "net_tap", 7) != 0 &&
+				  strncmp(want->devargs, "net_tun", 7) != 0))
+		return -1;
+	at += strlen(",iface=");
+	snprintf(name, sizeof(name), "%.*s", (int)strcspn(at, ","), at);
+	return tun_fd_find(name);
+}
+
+bool device_gone(const struct device *d)
+{
+	struct ifreq ifr = {0};
+
+	return d->tun_fd >= 0 && ioctl(d->tun_fd, TUNGETIFF, &ifr) < 0 && errno == EBADFD;
+}
+
 int device_attach(const struct device_want *want, struct device *ret)
 {
 	const struct soft_driver *soft;
@@ -330,6 +378,7 @@ int device_attach(const struct device_want *want, struct device *ret)
 		return rc < 0 ? rc : -EIO;
 	}
 	filters_set(want, &d);
+	d.tun_fd = tun_fd_of(want);
 	soft = soft_driver_find(d.driver);
 	if (soft != NULL && soft->segments)
 		d.tx_offloads |= RTE_ETH_TX_OFFLOAD_MULTI_SEGS; // not to be asked for, but they do

@@ -30,12 +30,15 @@ struct device {
 	char name[RTE_DEV_NAME_MAX_LEN]; // as the bus knows it
 	char driver[32];
 	uint16_t mtu;
+	int tun_fd; // one that net_tap has on its device, the driver's; -1: another driver
 };
 
 void device_init(struct rte_mempool *pool);
 int device_attach(const struct device_want *want, struct device *ret);
 void device_quiet(struct device *d);  // undoes what would stay on a raw interface
 void device_detach(struct device *d); // stops, closes and removes it
+// The kernel's end of a tap was deleted. It may have been moved to another namespace or renamed: that is no loss.
+bool device_gone(const struct device *d);
 int device_mtu_set(struct device *d, uint16_t mtu);
 // "net_af_packet,iface=x" and 3 give "net_af_packet3,iface=x"; anything else is copied. -ENAMETOOLONG.
 int device_args_number(const char *devargs, uint32_t number, char *ret, uint32_t room);

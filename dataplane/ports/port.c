@@ -1,16 +1,18 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //
-// PORT objects: the guard, the device, its host device, and what the lcores see of them. Host devices of
-// WireGuard interfaces are attached here as well. main only.
+// PORT objects: the guard, the device, its host device, and what the lcores see of them. Once a second it is
+// looked whether the kernel still has what is below them. main only.
 #include "port.h"
 
 #include "../lcore.h"
 #include "../log.h"
 #include "../reclaim.h"
 #include "../server/api_server.h"
+#include "../server/object.h"
 #include "../tables/iface.h"
 #include "device.h"
 #include "guard.h"
+#include "host_device.h"
 #include "packet_ring.h"
 #include "plan.h"
 
@@ -25,15 +27,15 @@
 struct port {
 	bool used;
 	bool link_up;
-	bool failed; // reported
+	bool failed;              // reported
+	unsigned int guard_index; // of guard_if; 0: none
 	struct st_port conf;
 	struct device dev;
 };
 
 static struct {
 	struct port ports[ST_MAX_IFACES];
-	struct device hosts[RTE_MAX_ETHPORTS];      // by DPDK port
-	uint32_t host_number;                       // for the next net_tap or net_tun
+	unsigned int host_tried[ST_MAX_IFACES];     // index of the last one that was attached again
 	uint64_t polled;                            // TSC
 	_Atomic uint32_t removed[RTE_MAX_ETHPORTS]; // EAL's interrupt thread: wo, main: rw
 } pt;
@@ -49,46 +51,11 @@ static int device_removed(uint16_t eth, enum rte_eth_event_type event, void *arg
 void ports_init(struct rte_mempool *pool)
 {
 	memset(pt.ports, 0, sizeof(pt.ports));
-	memset(pt.hosts, 0, sizeof(pt.hosts));
 	device_init(pool);
+	host_devices_init();
 	if (rte_eth_dev_callback_register(
 		    RTE_ETH_ALL, RTE_ETH_EVENT_INTR_RMV, device_removed, NULL) != 0)
 		log_warning("port: removals of devices will not be noticed");
-}
-
-// ---- host devices ----
-
-int host_device_attach(const char *host_name, int is_tun, const uint8_t mac[6], uint16_t mtu)
-{
-	char devargs[128];
-	struct device d;
-	int rc, n;
-
-	if (if_nametoindex(host_name) == 0) {
-		log_error("port: host device does not exist (straitd makes it) host=%s", host_name);
-		return -ENODEV;
-	}
-	n = snprintf(devargs, sizeof(devargs), "%s%u,iface=%s", is_tun ? "net_tun" : "net_tap",
-		pt.host_number++, host_name);
-	// Without it net_tap would give the device a random address.
-	if (mac != NULL)
-		snprintf(devargs + n, sizeof(devargs) - (size_t)n,
-			",mac=%02x:%02x:%02x:%02x:%02x:%02x", mac[0], mac[1], mac[2], mac[3],
-			mac[4], mac[5]);
-	rc = device_attach(
-		&(struct device_want){
-			.label = host_name, .devargs = devargs, .mac = mac, .mtu = mtu, .paired = true},
-		&d);
-	if (rc < 0)
-		return rc;
-	pt.hosts[d.eth] = d;
-	return d.eth;
-}
-
-void host_device_detach(uint16_t eth_port)
-{
-	if (eth_port < RTE_MAX_ETHPORTS)
-		device_detach(&pt.hosts[eth_port]);
 }
 
 static void plan_add_device(uint16_t if_id, const struct device *d, uint16_t host)
@@ -110,7 +77,7 @@ void lcore_plans_publish(void)
 		if (!iface->is_wg)
 			plan_add_device(id, &pt.ports[id].dev, 0);
 		if (iface->host_port != NO_ETH_PORT)
-			plan_add_device(id, &pt.hosts[iface->host_port], 1);
+			plan_add_device(id, host_device_get(iface->host_port), 1);
 	}
 	rc = plan_publish();
 	if (rc < 0)
@@ -156,7 +123,7 @@ static int iface_make(const struct port *port, uint16_t host_port)
 	iface->eth_port = port->dev.eth;
 	iface->nb_txq = port->dev.nb_txq;
 	iface->host_port = host_port;
-	iface->nb_host_txq = host_port == NO_ETH_PORT ? 0 : pt.hosts[host_port].nb_txq;
+	iface->nb_host_txq = host_port == NO_ETH_PORT ? 0 : host_device_get(host_port)->nb_txq;
 	iface->mac = port->dev.mac;
 	iface->rx_offloads = port->dev.rx_offloads;
 	iface->tx_offloads = port->dev.tx_offloads;
@@ -194,7 +161,7 @@ static int port_add(const struct st_port *p)
 	struct port *port = &pt.ports[p->key.if_id];
 	int host = NO_ETH_PORT, rc = 0;
 
-	*port = (struct port){.used = true, .conf = *p};
+	*port = (struct port){.used = true, .conf = *p, .guard_index = if_nametoindex(p->guard_if)};
 	if (guarded(p))
 		rc = guard_install(p->guard_if); // before the first frame can come up
 	if (rc < 0)
@@ -243,7 +210,7 @@ static int port_adjust(struct port *port, const struct st_port *p)
 	if (p->mtu != port->conf.mtu)
 		rc = device_mtu_set(&port->dev, p->mtu);
 	if (rc == 0 && host != NO_ETH_PORT && p->mtu != port->conf.mtu)
-		rc = device_mtu_set(&pt.hosts[host], p->mtu);
+		rc = device_mtu_set(host_device_get(host), p->mtu);
 	if (rc < 0)
 		return rc;
 	port->conf = *p;
@@ -325,13 +292,91 @@ static void failure_check(struct port *port)
 {
 	bool gone = atomic_load_explicit(&pt.removed[port->dev.eth], memory_order_acquire) != 0;
 
-	if (port->conf.guard_if[0] != '\0' && if_nametoindex(port->conf.guard_if) == 0)
+	// Another one under the same name is nothing that the device below listens to.
+	if (port->conf.guard_if[0] != '\0' && if_nametoindex(port->conf.guard_if) != port->guard_index)
+		gone = true;
+	if (device_gone(&port->dev))
 		gone = true;
 	if (!gone || port->failed)
 		return;
 	port->failed = true;
 	log_error("port: its device is gone port=%s", port->conf.name);
 	report(ST_EV_PORT_FAILED, port->conf.key.if_id, 0);
+}
+
+// "": it has none.
+static const char *host_name_of(const struct iface *iface)
+{
+	struct st_wgif_key key = {iface->if_id};
+	const struct st_wgif *w;
+
+	if (!iface->is_wg)
+		return pt.ports[iface->if_id].conf.host_name;
+	w = object_find(ST_WGIF, &key);
+	return w == NULL ? "" : w->host_name;
+}
+
+static bool host_replace(const struct iface *cur, uint16_t host_port)
+{
+	struct iface *iface = iface_new(cur);
+
+	if (iface == NULL)
+		return false;
+	iface->host_port = host_port;
+	iface->nb_host_txq = host_port == NO_ETH_PORT ? 0 : host_device_get(host_port)->nb_txq;
+	iface_publish(iface->if_id, iface);
+	lcore_plans_publish();
+	return true;
+}
+
+static void host_lost(const struct iface *iface, const char *name)
+{
+	uint16_t was = iface->host_port;
+
+	log_error("port: its host device is gone host=%s id=%u", name, iface->if_id);
+	if (!host_replace(iface, NO_ETH_PORT))
+		return;
+	reclaim_wait();
+	host_device_detach(was);
+}
+
+// straitd sets it up anew when it hears of the link: attaching took it down for a moment.
+static void host_back(const struct iface *iface, const char *name)
+{
+	const uint8_t *mac = iface->is_wg ? NULL : iface->mac.addr_bytes;
+	uint32_t id = iface->if_id;
+	int port = host_device_attach(name, iface->is_wg, mac, iface->mtu);
+
+	if (port < 0)
+		return;
+	if (!host_replace(iface, (uint16_t)port)) {
+		host_device_detach((uint16_t)port);
+		return;
+	}
+	log_info("port: its host device is back host=%s id=%u", name, id);
+	report(ST_EV_LINK, id, 1);
+}
+
+static void host_check(uint16_t id)
+{
+	const struct iface *iface = iface_get(id);
+	const char *name = iface == NULL ? "" : host_name_of(iface);
+	unsigned int index;
+
+	if (name[0] == '\0')
+		return;
+	if (iface->host_port != NO_ETH_PORT) {
+		if (!host_device_is_there(iface->host_port)) {
+			host_lost(iface, name);
+			pt.host_tried[id] = 0;
+		}
+		return;
+	}
+	index = if_nametoindex(name);
+	if (index == 0 || index == pt.host_tried[id])
+		return;
+	pt.host_tried[id] = index;
+	host_back(iface, name);
 }
 
 void ports_poll(void)
@@ -341,11 +386,13 @@ void ports_poll(void)
 	if (now - pt.polled < rte_get_tsc_hz())
 		return;
 	pt.polled = now;
-	for (unsigned int i = 1; i < ST_MAX_IFACES; i++)
+	for (uint16_t i = 1; i < ST_MAX_IFACES; i++) {
 		if (pt.ports[i].used) {
 			link_check(&pt.ports[i]);
 			failure_check(&pt.ports[i]);
 		}
+		host_check(i);
+	}
 }
 
 // The process ends right after: closing the descriptors leaves persistent devices up, whereas stopping

@@ -12,10 +12,7 @@ struct rte_mempool;
 void ports_init(struct rte_mempool *pool);
 int port_set(const void *body, const void *old);
 void port_del(const void *body);
-// Attaches the TUN of a WGIF; returns the DPDK port or -errno. Used by wgif_set.
-int host_device_attach(const char *host_name, int is_tun, const uint8_t mac[6], uint16_t mtu);
-void host_device_detach(uint16_t eth_port);
 void lcore_plans_publish(void); // after any change of ports, host devices or lcores
-void ports_poll(void);          // link state; reports PORT_FAILED
-void ports_fini(void);          // leaves persistent host devices up
+void ports_poll(void); // link state; reports PORT_FAILED; host devices that went or came back
+void ports_fini(void); // leaves persistent host devices up
 int port_stats(uint16_t if_id, struct st_stat_iface *ret);

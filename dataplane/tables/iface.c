@@ -4,6 +4,7 @@
 // lcores read iface_table. Ports fill in their side in port.c and publish through here.
 #include "iface.h"
 
+#include "../ports/host_device.h"
 #include "../ports/port.h"
 #include "../reclaim.h"
 #include "../server/object.h"

@@ -38,4 +38,8 @@ for driver in af_packet af_xdp; do
 	check "$driver: IPv6 too" wait_until 20 ping_ok lanp fd01::2
 	check "$driver: the pools are as full as before" wait_until 20 pools_are a "$baseline"
 done
+on gwa ip link del rlan
+wire lana eth0 gwa rlan
+host lana eth0 10.1.0.2/24 fd01::2/64 10.1.0.1 fd01::1
+check 'another interface of the same name, at once: the port takes that one' wait_until 40 ping_ok lana 10.3.0.2 -W 1
 lab_finish
