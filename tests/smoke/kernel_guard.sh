@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 #
 # The kernel is deaf on the raw interfaces while strait runs, and hears again after a clean stop; a raw interface that
-# has addresses is refused with the command that moves them.
+# has addresses is refused with the command that moves them. Rules of nftables that forwarded packets do not meet are named.
 # shellcheck source=lab.sh
 . "$(dirname "$0")/lab.sh"
 # shellcheck source=traffic.sh
@@ -18,8 +18,16 @@ straitd_start a
 check 'straitd refuses the raw interface with an address' wait_until 10 pid_gone "${LAB_PROC[straitd-a]}"
 check 'and names the interface and a command' eval 'grep -q rwan "$LAB_DIR/straitd-a.log" && grep -q "ip addr" "$LAB_DIR/straitd-a.log"'
 on gwa ip address flush dev rwan
+on gwa nft add table inet filter
+on gwa nft 'add chain inet filter transit { type filter hook forward priority 0; }'
+on gwa nft 'add chain inet filter post { type nat hook postrouting priority 100; }'
+on gwa nft add rule inet filter transit tcp dport 25 drop
+on gwa nft add rule inet filter post masquerade
 straitd_start a
 must 'without addresses it starts' wait_until 20 gateway_ready a
+check 'a forward rule is warned of' grep -q 'forwarded packets will not see.*chain=transit hook=forward' "$LAB_DIR/straitd-a.log"
+check 'and a postrouting rule' grep -q 'forwarded packets will not see.*chain=post hook=postrouting' "$LAB_DIR/straitd-a.log"
+on gwa nft delete table inet filter
 must 'peer starts' stock_peer a=
 must 'tunnel' session_up lana 10.3.0.2
 check 'ingress drops on both raw interfaces' eval '[ "$(on gwa nft list ruleset | grep -c "hook ingress")" -ge 2 ]'

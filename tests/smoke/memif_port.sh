@@ -27,4 +27,10 @@ stream_end ab
 stream_end ba
 check 'a to b: each number once' stream_judge ab
 check 'b to a: each number once' stream_judge ba
+baseline=$(pool_missing a) baseline_b=$(pool_missing b)
+check 'garbage through a, over memif into b' on lana "$WGRAW" garbage eth0 --mac "$(on gwa cat /sys/class/net/rlan/address)" --to 192.0.2.2 \
+	--to 10.2.0.2 --to 2001:db8::2 --source4 10.1.0.2 --source6 fd01::2 --count 8000 --rate 8000 --seed 31
+check 'traffic goes on' ping_ok lana 10.2.0.2
+check 'the pools of a are full again' wait_until 40 pools_are a "$baseline"
+check 'and those of b' wait_until 40 pools_are b "$baseline_b"
 lab_finish

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 #
 # Two uplinks and policy routing by source: the answer to a peer leaves by the uplink it came in on, and the tunnel
-# moves when the peer uses the other one.
+# moves when the peer uses the other one. A third way is a device of the kernel that strait has no part in: straitd carries what
+# goes and comes there.
 # shellcheck source=lab.sh
 . "$(dirname "$0")/lab.sh"
 # shellcheck source=traffic.sh
@@ -37,4 +38,18 @@ check 'the gateway answers from there' wait_until 5 eval \
 must 'uplink 1 goes away' on wan ip link set peer down
 check 'traffic goes on over uplink 2, from the LAN' ping_ok lana 10.3.0.2
 check 'and to it' ping_ok lanp 10.1.0.2
+wire gwa plain peer eth3
+address gwa plain 198.51.101.1/24
+address peer eth3 198.51.101.3/24
+must 'the peer goes to a device that is not ours' on peer wg set wg0 peer "$(key_public a)" endpoint "198.51.101.1:$WG_PORT"
+must 'traffic by straitd, from the peer' session_up lanp 10.1.0.2
+check 'the endpoint is of kind control' wait_until 5 eval 'equal "$(peer_field a peer endpoint_kind)" control'
+check 'from the LAN' ping_ok lana 10.3.0.2
+check 'IPv6 inside' ping_ok lana fd03::2
+check 'straitd has sent and handed down' eval \
+	'at_least "$(ctl a status --json | jq "[.. | .data_sent? // empty] | add")" 2 && at_least "$(ctl a status --json | jq "[.. | .data_passed_down? // empty] | add")" 2'
+must 'the peer comes back' on peer wg set wg0 peer "$(key_public a)" endpoint "198.51.100.1:$WG_PORT"
+must 'traffic over uplink 2 again' session_up lanp 10.1.0.2
+check 'the endpoint is of an lcore again' wait_until 5 eval 'equal "$(peer_field a peer endpoint_kind)" direct'
+check 'and used' ping_ok lana 10.3.0.2
 lab_finish
