@@ -61,6 +61,8 @@ must 'and back' on gwa wg set strait0 peer "$(key_public peer)" allowed-ips 10.9
 check 'traffic flows as before' ping_ok lana 10.3.0.2
 must 'wg set removes the peer' on gwa wg set strait0 peer "$new" remove
 check 'it is gone' not eval 'on gwa wg show strait0 peers | grep -qF "$new"'
+must 'the own public key as a peer is taken' on gwa wg set strait0 peer "$(key_public a)" allowed-ips 10.8.0.0/24
+check 'and ignored' not eval 'on gwa wg show strait0 peers | grep -qF "$(key_public a)"'
 
 shake=$(last_handshake peer wg0 a)
 on gwa wg showconf strait0 >"$LAB_DIR/strait0.conf"

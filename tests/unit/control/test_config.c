@@ -15,6 +15,7 @@
 
 #define PRIVATE   "yAnz5TF+lXXJte14tji3zlMNq+hd2rYUIgJBgB3fBmk="
 #define PRIVATE_B "mBiFvXa7bWbUyNQJGrAoW1yk6i5yPmpiWY0YkVYZfUU="
+#define PUBLIC    "HIgo9xNzJMWLKASShiTqIybxZ0U3wGLiUeJ1PKf8ykw=" // of PRIVATE
 #define PUBLIC_A  "xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg="
 #define PUBLIC_B  "TrMvSoP4jYQlY6RIzBgbssQqY3vxI2Pi+y71lOWWXX0="
 #define PSK       "FpCyhws9cxwWoV4xELtfJvjJN+zQVRPISllRWgeopVE="
@@ -539,6 +540,13 @@ static void passwords_come_from_private_files(void)
 	expect(bad, "t.json: $.wireguard[0].ice.servers[0].secret_file: found file");
 }
 
+static void the_own_public_key_is_no_peer(void)
+{
+	expect(WG("\"peers\":[{\"public_key\":\"" PUBLIC_A "\"},{\"public_key\":\"" PUBLIC "\"}]"),
+		"t.json: $.wireguard[0].peers[1].public_key: found this interface's own public "
+		"key");
+}
+
 static void peers_are_unique(void)
 {
 	expect(WG("\"peers\":[{\"public_key\":\"" PUBLIC_A "\"},{\"public_key\":\"" PUBLIC_A
@@ -811,6 +819,7 @@ int main(void)
 		{"ice parameters are checked", ice_parameters_are_checked},
 		{"ice and an endpoint exclude each other", ice_and_an_endpoint_exclude_each_other},
 		{"passwords come from private files", passwords_come_from_private_files},
+		{"the own public key is no peer", the_own_public_key_is_no_peer},
 		{"peers are unique", peers_are_unique},
 		{"prefixes and endpoints are checked", prefixes_and_endpoints_are_checked},
 		{"routes are checked", routes_are_checked},

@@ -238,6 +238,62 @@ static void a_preshared_key_must_be_the_same_on_both_sides(void)
 	down();
 }
 
+static void a_changed_preshared_key_waits_for_the_next_handshake(void)
+{
+	uint8_t psk[NOISE_KEY_LEN] = {4, 5, 6};
+
+	up("127.0.0.1");
+	CU_ASSERT_TRUE(handshake());
+	CU_ASSERT_TRUE(peer_set_psk(a.peer, psk));
+	CU_ASSERT_TRUE(peer_has_session(a.peer, wg_now()));
+	CU_ASSERT_EQUAL(a.dp->keys->len, 1);
+	a.peer->timers.last_handshake = 0;
+	b.peer->last_initiation = 0;
+	usleep(30000); // a later TAI64N
+	peer_initiate(a.peer, false);
+	CU_ASSERT_TRUE(WAIT(a.wg->counters.unauthenticated == 1));
+	CU_ASSERT_TRUE(peer_has_session(a.peer, wg_now()));
+	CU_ASSERT_EQUAL(a.dp->keys->len, 1);
+	down();
+}
+
+static bool source_known(void)
+{
+	return !addr_is_zero(&a.peer->endpoint.local);
+}
+
+static void the_sticky_source_goes_with_the_port_and_the_mark(void)
+{
+	uint16_t port;
+
+	up("127.0.0.1");
+	CU_ASSERT_FALSE(source_known());
+	CU_ASSERT_TRUE(handshake());
+	CU_ASSERT_TRUE(source_known()); // where the response came to
+	port = a.iface->port;
+	while (wg_iface_set_port(a.iface, ++port) == -EADDRINUSE)
+		CU_ASSERT_NOT_EQUAL_FATAL(port, a.iface->port);
+	CU_ASSERT_FALSE(source_known());
+	a.peer->endpoint.local = a.peer->endpoint.remote;
+	CU_ASSERT_EQUAL(wg_iface_set_fwmark(a.iface, 7), 0);
+	CU_ASSERT_FALSE(source_known());
+	CU_ASSERT_TRUE(peer_has_session(a.peer, wg_now()));
+	down();
+}
+
+static void the_same_private_key_again_changes_nothing(void)
+{
+	uint8_t key[NOISE_KEY_LEN];
+
+	up("127.0.0.1");
+	CU_ASSERT_TRUE(handshake());
+	memcpy(key, handshake_identity_get(a.iface->identity)->private_key, sizeof(key));
+	wg_iface_set_key(a.iface, key);
+	CU_ASSERT_TRUE(peer_has_session(a.peer, wg_now()));
+	CU_ASSERT_EQUAL(a.dp->keys->len, 1);
+	down();
+}
+
 static void both_sides_may_start_at_once(void)
 {
 	up("127.0.0.1");
@@ -1104,6 +1160,12 @@ int main(void)
 			without_a_data_plane_nothing_is_answered_or_noted},
 		{"a preshared key must be the same on both sides",
 			a_preshared_key_must_be_the_same_on_both_sides},
+		{"a changed preshared key waits for the next handshake",
+			a_changed_preshared_key_waits_for_the_next_handshake},
+		{"the sticky source goes with the port and the mark",
+			the_sticky_source_goes_with_the_port_and_the_mark},
+		{"the same private key again changes nothing",
+			the_same_private_key_again_changes_nothing},
 		{"both sides may start at once", both_sides_may_start_at_once},
 		{"initiations are limited per peer", initiations_are_limited_per_peer},
 		{"the stamp is remembered before the initiation leaves",

@@ -324,6 +324,29 @@ static void bad_inner_packets_are_dropped_by_name(void)
 	end();
 }
 
+// The first fragment of a datagram and a later one: nothing of them is put together here.
+static void inner_fragments_pass_untouched(void)
+{
+	static const uint16_t offsets[] = {0x2000, 0x2000 | 100, 200};
+
+	begin(ST_KEY_RESPONDER);
+	for (unsigned int i = 0; i < RTE_DIM(offsets); i++) {
+		struct rte_mbuf *m = inner4(100);
+
+		rte_pktmbuf_mtod(m, struct rte_ipv4_hdr *)->fragment_offset = htons(offsets[i]);
+		rig_fix_ipv4(m, 0);
+		receive(rig_seal(m, RIG_INDEX, counter++, false));
+		m = rig_take_one(RIG_DEV_LAN);
+		CU_ASSERT_PTR_NOT_NULL_FATAL(m);
+		CU_ASSERT_EQUAL(m->pkt_len, 114);
+		CU_ASSERT_EQUAL(rte_pktmbuf_mtod_offset(m, struct rte_ipv4_hdr *, 14)->fragment_offset,
+			htons(offsets[i]));
+		rte_pktmbuf_free(m);
+	}
+	CU_ASSERT_EQUAL(rig_drops_all(), 0);
+	end();
+}
+
 // ECN field of an IP packet in front of m at off, and the one that goes there.
 static uint8_t ecn_get(struct rte_mbuf *m, uint32_t off, bool ipv6)
 {
@@ -666,6 +689,7 @@ int main(void)
 		{"a replayed or nominated tuple moves nothing",
 			a_replayed_or_nominated_tuple_moves_nothing},
 		{"bad inner packets are dropped by name", bad_inner_packets_are_dropped_by_name},
+		{"inner fragments pass untouched", inner_fragments_pass_untouched},
 		{"ECN is decapsulated", ecn_is_decapsulated},
 		{"other messages go up", other_messages_go_up},
 		{"a port of a peer takes data and another interface's does not",
