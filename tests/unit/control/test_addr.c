@@ -3,8 +3,7 @@
 // Addresses and prefixes: what is read, what is refused, and that text and sockaddr come back the
 // same.
 #include "../../../control/addr.h"
-
-#include <CUnit/Basic.h>
+#include "../suite.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -173,16 +172,6 @@ int main(void)
 		{"tuples bracket ipv6", tuples_bracket_ipv6},
 		CU_TEST_INFO_NULL,
 	};
-	CU_SuiteInfo suites[] = {
-		{.pName = "addr", .pTests = tests},
-		CU_SUITE_INFO_NULL,
-	};
-	unsigned int failed;
 
-	if (CU_initialize_registry() || CU_register_suites(suites))
-		return 99;
-	CU_basic_run_tests();
-	failed = CU_get_number_of_failures();
-	CU_cleanup_registry();
-	return failed ? 1 : 0;
+	return run_tests("addr", tests);
 }

@@ -2,8 +2,8 @@
 //
 // control/admin.c: lines in, lines out, over real sockets in the loop of the test.
 #include "../../../control/admin.h"
+#include "../suite.h"
 
-#include <CUnit/Basic.h>
 #include <cjson/cJSON.h>
 #include <glib.h>
 
@@ -499,14 +499,6 @@ int main(void)
 		{"a_path_that_is_too_long_is_an_error", a_path_that_is_too_long_is_an_error},
 		CU_TEST_INFO_NULL,
 	};
-	CU_SuiteInfo suites[] = {{"admin", NULL, NULL, NULL, NULL, tests}, CU_SUITE_INFO_NULL};
-	unsigned int failed;
 
-	if (CU_initialize_registry() || CU_register_suites(suites))
-		return 1;
-	CU_basic_set_mode(CU_BRM_VERBOSE);
-	CU_basic_run_tests();
-	failed = CU_get_number_of_failures();
-	CU_cleanup_registry();
-	return failed ? 1 : 0;
+	return run_tests("admin", tests);
 }

@@ -2,8 +2,8 @@
 //
 // control/seal.c against real files in a directory of its own.
 #include "../../../control/seal.h"
+#include "../suite.h"
 
-#include <CUnit/Basic.h>
 #include <glib.h>
 #include <glib/gstdio.h>
 #include <sodium.h>
@@ -180,23 +180,22 @@ static int end(void)
 
 int main(void)
 {
-	CU_pSuite s;
-	unsigned int failures;
+	CU_TestInfo tests[] = {
+		TEST(sealed_secret_opens_after_a_restart),
+		TEST(every_seal_differs),
+		TEST(nothing_may_be_sealed),
+		TEST(other_context_length_or_byte_does_not_open),
+		TEST(key_file_is_for_its_owner_alone),
+		TEST(damaged_key_file_is_kept_aside),
+		TEST(key_file_open_to_others_is_kept_aside),
+		TEST(symlink_is_not_followed),
+		TEST(missing_directory_is_named),
+		CU_TEST_INFO_NULL,
+	};
+	int ret;
 
-	if (CU_initialize_registry() != CUE_SUCCESS)
-		return 1;
-	s = CU_add_suite("seal", start, end);
-	CU_ADD_TEST(s, sealed_secret_opens_after_a_restart);
-	CU_ADD_TEST(s, every_seal_differs);
-	CU_ADD_TEST(s, nothing_may_be_sealed);
-	CU_ADD_TEST(s, other_context_length_or_byte_does_not_open);
-	CU_ADD_TEST(s, key_file_is_for_its_owner_alone);
-	CU_ADD_TEST(s, damaged_key_file_is_kept_aside);
-	CU_ADD_TEST(s, key_file_open_to_others_is_kept_aside);
-	CU_ADD_TEST(s, symlink_is_not_followed);
-	CU_ADD_TEST(s, missing_directory_is_named);
-	CU_basic_run_tests();
-	failures = CU_get_number_of_failures();
-	CU_cleanup_registry();
-	return failures ? 1 : 0;
+	if (start() != 0)
+		return 99;
+	ret = run_tests("seal", tests);
+	return end() != 0 ? 99 : ret;
 }

@@ -3,18 +3,12 @@
 // STUN as bytes: the vectors of RFC 5769, what must be refused, and the cut behind FINGERPRINT.
 #include "../../../control/addr.h"
 #include "../../../control/stun.h"
-
-#include <CUnit/Basic.h>
+#include "../suite.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define TEST(it)                                                                                   \
-	{                                                                                          \
-#it, it                                                                            \
-	}
 
 static const char password[] = "VOkJxbRl1RmTxUk/WvJxBt";
 
@@ -233,16 +227,6 @@ static CU_TestInfo tests[] = {
 
 int main(void)
 {
-	CU_SuiteInfo suites[] = {
-		{.pName = "stun", .pTests = tests},
-		CU_SUITE_INFO_NULL,
-	};
-	unsigned int failed;
 
-	if (CU_initialize_registry() || CU_register_suites(suites))
-		return 99;
-	CU_basic_run_tests();
-	failed = CU_get_number_of_failures();
-	CU_cleanup_registry();
-	return failed ? 1 : 0;
+	return run_tests("stun", tests);
 }

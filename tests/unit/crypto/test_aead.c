@@ -589,24 +589,25 @@ static void backends_are_found_by_name(void)
 #endif
 }
 
-static const struct check_test tests[] = {
-	CHECK_TEST(backends_are_found_by_name),
-	CHECK_TEST(aead_gives_the_answer_of_rfc_8439_appendix_a5),
-	CHECK_TEST(aead_gives_the_known_answer_at_every_edge_length),
-	CHECK_TEST(aead_gives_the_known_answer_at_every_edge_nonce),
-	CHECK_TEST(poly1305_survives_its_carry_and_wrap_corner_cases),
-	CHECK_TEST(every_flipped_bit_of_the_tag_is_refused),
-	CHECK_TEST(special_tags_are_refused),
-	CHECK_TEST(every_changed_byte_of_payload_aad_nonce_and_key_is_refused),
-	CHECK_TEST(segments_may_be_cut_at_every_offset),
-	CHECK_TEST(segments_may_be_cut_at_every_pair_of_offsets),
-	CHECK_TEST(segments_may_be_many_and_single_bytes),
-	CHECK_TEST(no_segments_is_an_empty_payload),
-	CHECK_TEST(bursts_of_mixed_sizes_and_keys_equal_single_packets),
-	CHECK_TEST(one_bad_among_64_is_the_only_one_refused),
-	CHECK_TEST(backends_agree_on_random_packets),
-	CHECK_TEST(payloads_at_the_edge_of_a_page_touch_nothing_else),
-	CHECK_TEST(payloads_may_lie_at_any_alignment),
+static CU_TestInfo tests[] = {
+	TEST(backends_are_found_by_name),
+	TEST(aead_gives_the_answer_of_rfc_8439_appendix_a5),
+	TEST(aead_gives_the_known_answer_at_every_edge_length),
+	TEST(aead_gives_the_known_answer_at_every_edge_nonce),
+	TEST(poly1305_survives_its_carry_and_wrap_corner_cases),
+	TEST(every_flipped_bit_of_the_tag_is_refused),
+	TEST(special_tags_are_refused),
+	TEST(every_changed_byte_of_payload_aad_nonce_and_key_is_refused),
+	TEST(segments_may_be_cut_at_every_offset),
+	TEST(segments_may_be_cut_at_every_pair_of_offsets),
+	TEST(segments_may_be_many_and_single_bytes),
+	TEST(no_segments_is_an_empty_payload),
+	TEST(bursts_of_mixed_sizes_and_keys_equal_single_packets),
+	TEST(one_bad_among_64_is_the_only_one_refused),
+	TEST(backends_agree_on_random_packets),
+	TEST(payloads_at_the_edge_of_a_page_touch_nothing_else),
+	TEST(payloads_may_lie_at_any_alignment),
+	CU_TEST_INFO_NULL,
 };
 
 int main(void)
@@ -615,7 +616,7 @@ int main(void)
 
 	if (sodium_init() < 0 || backends_open() != 0)
 		return 2;
-	failed = check_main("aead", tests, sizeof(tests) / sizeof(tests[0]));
+	failed = run_tests("aead", tests);
 	backends_close();
 	return failed;
 }

@@ -157,15 +157,19 @@ static void zero_key_is_known(void)
 	}
 }
 
-static const struct check_test tests[] = {
-	CHECK_TEST(keys_have_the_known_text),
-	CHECK_TEST(keys_come_back_as_they_went),
-	CHECK_TEST(every_byte_that_is_no_base64_digit_is_refused_everywhere),
-	CHECK_TEST(last_base64_digit_must_have_no_spare_bits),
-	CHECK_TEST(base64_of_another_length_or_form_is_refused),
-	CHECK_TEST(every_byte_that_is_no_lower_hex_digit_is_refused_everywhere),
-	CHECK_TEST(hex_of_another_length_is_refused),
-	CHECK_TEST(zero_key_is_known),
+static CU_TestInfo tests[] = {
+	TEST(keys_have_the_known_text),
+	TEST(keys_come_back_as_they_went),
+	TEST(every_byte_that_is_no_base64_digit_is_refused_everywhere),
+	TEST(last_base64_digit_must_have_no_spare_bits),
+	TEST(base64_of_another_length_or_form_is_refused),
+	TEST(every_byte_that_is_no_lower_hex_digit_is_refused_everywhere),
+	TEST(hex_of_another_length_is_refused),
+	TEST(zero_key_is_known),
+	CU_TEST_INFO_NULL,
 };
 
-CHECK_MAIN("keys", tests)
+int main(void)
+{
+	return sodium_init() < 0 ? 99 : run_tests("keys", tests);
+}

@@ -132,11 +132,15 @@ static void ratelimiter_stands_a_clock_that_steps_back(void)
 	ratelimiter_free(NULL);
 }
 
-static const struct check_test tests[] = {
-	CHECK_TEST(ratelimiter_follows_the_table),
-	CHECK_TEST(ratelimiter_counts_ipv4_by_address_and_ipv6_by_64),
-	CHECK_TEST(ratelimiter_refuses_the_unknown_when_full_and_recovers),
-	CHECK_TEST(ratelimiter_stands_a_clock_that_steps_back),
+static CU_TestInfo tests[] = {
+	TEST(ratelimiter_follows_the_table),
+	TEST(ratelimiter_counts_ipv4_by_address_and_ipv6_by_64),
+	TEST(ratelimiter_refuses_the_unknown_when_full_and_recovers),
+	TEST(ratelimiter_stands_a_clock_that_steps_back),
+	CU_TEST_INFO_NULL,
 };
 
-CHECK_MAIN("ratelimiter", tests)
+int main(void)
+{
+	return sodium_init() < 0 ? 99 : run_tests("ratelimiter", tests);
+}

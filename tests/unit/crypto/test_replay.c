@@ -147,16 +147,20 @@ static void replay_equals_a_model_on_random_walks(void)
 	free(seen);
 }
 
-static const struct check_test tests[] = {
-	CHECK_TEST(replay_accepts_each_counter_once_around_zero),
-	CHECK_TEST(replay_may_begin_anywhere),
-	CHECK_TEST(replay_keeps_exactly_the_window),
-	CHECK_TEST(replay_forgets_all_after_a_leap),
-	CHECK_TEST(replay_ends_at_reject_after_messages),
-	CHECK_TEST(replay_takes_a_run_forward_and_nothing_of_it_again),
-	CHECK_TEST(replay_takes_a_run_backward_to_the_edge),
-	CHECK_TEST(replay_fills_holes_once),
-	CHECK_TEST(replay_equals_a_model_on_random_walks),
+static CU_TestInfo tests[] = {
+	TEST(replay_accepts_each_counter_once_around_zero),
+	TEST(replay_may_begin_anywhere),
+	TEST(replay_keeps_exactly_the_window),
+	TEST(replay_forgets_all_after_a_leap),
+	TEST(replay_ends_at_reject_after_messages),
+	TEST(replay_takes_a_run_forward_and_nothing_of_it_again),
+	TEST(replay_takes_a_run_backward_to_the_edge),
+	TEST(replay_fills_holes_once),
+	TEST(replay_equals_a_model_on_random_walks),
+	CU_TEST_INFO_NULL,
 };
 
-CHECK_MAIN("replay", tests)
+int main(void)
+{
+	return sodium_init() < 0 ? 99 : run_tests("replay", tests);
+}

@@ -90,12 +90,16 @@ static void tai64n_takes_the_smallest_stamp_above_the_last(void)
 	CU_ASSERT_EQUAL(memcmp(t, last, sizeof(t)), 0);
 }
 
-static const struct check_test tests[] = {
-	CHECK_TEST(tai64n_writes_the_known_bytes),
-	CHECK_TEST(tai64n_never_tells_finer_than_its_grain),
-	CHECK_TEST(tai64n_follows_a_clock_that_runs),
-	CHECK_TEST(tai64n_grows_while_the_clock_stands_or_steps_back),
-	CHECK_TEST(tai64n_takes_the_smallest_stamp_above_the_last),
+static CU_TestInfo tests[] = {
+	TEST(tai64n_writes_the_known_bytes),
+	TEST(tai64n_never_tells_finer_than_its_grain),
+	TEST(tai64n_follows_a_clock_that_runs),
+	TEST(tai64n_grows_while_the_clock_stands_or_steps_back),
+	TEST(tai64n_takes_the_smallest_stamp_above_the_last),
+	CU_TEST_INFO_NULL,
 };
 
-CHECK_MAIN("tai64n", tests)
+int main(void)
+{
+	return sodium_init() < 0 ? 99 : run_tests("tai64n", tests);
+}

@@ -4,10 +4,10 @@
 // an EAL without hugepages for those that use rte_hash, addresses from text, and CUnit's frame.
 #pragma once
 
+#include "../suite.h"
 #include "lcore.h"
 #include "reclaim.h"
 
-#include <CUnit/Basic.h>
 #include <rte_eal.h>
 #include <rte_rcu_qsbr.h>
 
@@ -58,19 +58,4 @@ static inline struct st_prefix env_prefix(const char *text, int plen)
 {
 	return (struct st_prefix){.addr = env_addr(text),
 		.plen = (uint8_t)(plen + (strchr(text, ':') != NULL ? 0 : 96))};
-}
-
-static inline int env_run(const char *name, CU_TestInfo *tests)
-{
-	CU_SuiteInfo suites[] = {{name, NULL, NULL, NULL, NULL, tests}, CU_SUITE_INFO_NULL};
-	unsigned int failed;
-
-	if (CU_initialize_registry() != CUE_SUCCESS || CU_register_suites(suites) != CUE_SUCCESS)
-		return 1;
-	CU_basic_set_mode(CU_BRM_VERBOSE);
-	if (CU_basic_run_tests() != CUE_SUCCESS)
-		return 1;
-	failed = CU_get_number_of_failures();
-	CU_cleanup_registry();
-	return failed == 0 ? 0 : 1;
 }

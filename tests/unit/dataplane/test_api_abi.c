@@ -150,5 +150,5 @@ int main(void)
 		CU_TEST_INFO_NULL,
 	};
 
-	return env_run("api_abi", tests);
+	return run_tests("api_abi", tests);
 }

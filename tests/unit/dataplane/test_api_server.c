@@ -535,5 +535,5 @@ int main(void)
 	snprintf(path, sizeof(path), "/tmp/strait-test-api-%d.sock", (int)getpid());
 	if (env_qsbr() < 0)
 		return 1;
-	return env_run("api_server", tests);
+	return run_tests("api_server", tests);
 }

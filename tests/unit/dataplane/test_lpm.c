@@ -273,5 +273,5 @@ int main(void)
 
 	if (env_qsbr() < 0)
 		return 1;
-	return env_run("lpm", tests);
+	return run_tests("lpm", tests);
 }

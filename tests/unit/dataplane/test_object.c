@@ -399,5 +399,5 @@ int main(void)
 		CU_TEST_INFO_NULL,
 	};
 
-	return env_run("object", tests);
+	return run_tests("object", tests);
 }

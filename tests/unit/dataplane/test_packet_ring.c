@@ -86,5 +86,5 @@ int main(void)
 		CU_TEST_INFO_NULL,
 	};
 
-	return namespace_enter() ? env_run("packet_ring", tests) : SKIPPED;
+	return namespace_enter() ? run_tests("packet_ring", tests) : SKIPPED;
 }

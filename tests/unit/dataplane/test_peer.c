@@ -406,7 +406,7 @@ int main(void)
 		fprintf(stderr, "test_peer: DPDK does not start\n");
 		return 1;
 	}
-	failed = env_run("peer", tests);
+	failed = run_tests("peer", tests);
 	reclaim_drain();
 	peer_tables_fini();
 	neigh_tables_fini();

@@ -237,5 +237,5 @@ int main(void)
 
 	if (env_qsbr() < 0)
 		return 1;
-	return env_run("portmap", tests);
+	return run_tests("portmap", tests);
 }

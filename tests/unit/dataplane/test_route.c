@@ -379,5 +379,5 @@ int main(void)
 
 	if (env_qsbr() < 0)
 		return 1;
-	return env_run("route", tests);
+	return run_tests("route", tests);
 }

@@ -9,8 +9,8 @@
 #include "../../../../control/seal.h"
 #include "../../../../control/stun_digest.h"
 #include "../../../../control/turn/core.h"
+#include "../../suite.h"
 #include "../dp_double.h"
-#include "suite.h"
 
 #include <sodium.h>
 

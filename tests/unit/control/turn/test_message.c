@@ -4,7 +4,7 @@
 #include "../../../../control/addr.h"
 #include "../../../../control/stun_digest.h"
 #include "../../../../control/turn/message.h"
-#include "suite.h"
+#include "../../suite.h"
 
 #include <glib.h>
 #include <sodium.h>

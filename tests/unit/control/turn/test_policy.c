@@ -4,7 +4,7 @@
 #include "../../../../control/addr.h"
 #include "../../../../control/config/config.h"
 #include "../../../../control/turn/policy.h"
-#include "suite.h"
+#include "../../suite.h"
 
 #include <sodium.h>
 
