@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// What a restart of straitd and a reload leave as it was.
+#include "../../../../control/config/config.h"
+#include "../../../../control/wg/stamps.h"
+#include "wg_pair.h"
+
+#include <cjson/cJSON.h>
+
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+// ---- restart of straitd ------------------------------------------------------------------------
+
+static void give(struct wg *wg, uint16_t kind, const struct dp_double_object *o)
+{
+	struct dp_item item = {.kind = kind,
+		.body = o->body,
+		.body_len = o->body_len,
+		.blob = o->blob,
+		.blob_len = o->blob_len,
+		.fd = -1};
+
+	wg_dp_item(wg, &item);
+}
+
+static void give_socket(struct wg *wg, uint32_t id, const char *purpose, int fd)
+{
+	struct st_socket body = {.key.socket_id = id};
+	struct dp_item item = {
+		.kind = ST_SOCKET, .body = &body, .body_len = sizeof(body), .fd = dup(fd)};
+
+	g_strlcpy(body.purpose, purpose, sizeof(body.purpose));
+	wg_dp_item(wg, &item);
+}
+
+static void a_restart_takes_back_identity_session_endpoint_and_socket(void)
+{
+	struct side old;
+	struct st_stat_keypair k = {0};
+	struct dp_item stat = {.kind = ST_STAT_KEYPAIR, .body = &k, .body_len = sizeof(k), .fd = -1};
+	char purpose[60];
+	uint8_t private_key[NOISE_KEY_LEN], stamp[TAI64N_LEN], before[TAI64N_LEN];
+	struct peer *p;
+	uint32_t index;
+	int fd;
+
+	up("127.0.0.1");
+	CU_ASSERT_TRUE(handshake());
+	index = b.peer->slots[ST_SLOT_NEXT].index;
+	peer_key_confirmed(b.peer, index);
+	stamps_next(b.wg->stamps, b.peer->stamp, 3 * wg_wall_us()); // the clock was set back since
+	memcpy(before, b.peer->stamp, sizeof(before));
+	peer_install(b.peer, NULL, NULL);
+	old = b;
+	memcpy(private_key, handshake_identity_get(b.iface->identity)->private_key, 32);
+
+	b.dp = dp_double_new();
+	b.wg = wg_new(b.dp, NULL, "/nowhere");
+	wg_dp_connected(b.wg, false);
+	give(b.wg, ST_WGIF, dp_double_find(old.dp, ST_WGIF, old.iface->if_id));
+	give(b.wg, ST_PEER, dp_double_find(old.dp, ST_PEER, old.peer->id));
+	give(b.wg, ST_ENDPOINT, dp_double_find(old.dp, ST_ENDPOINT, old.peer->id));
+	k = (struct st_stat_keypair){.index = index,
+		.peer_id = old.peer->id,
+		.slot = ST_SLOT_CURRENT,
+		.role = ST_KEY_RESPONDER,
+		.age_ms = 1000};
+	wg_dp_item(b.wg, &stat);
+	for (int f = 0; f < WG_FAMILIES; f++) {
+		g_snprintf(purpose, sizeof(purpose), "wg wgb %s %u", wg_family_name(f),
+			old.iface->port);
+		give_socket(b.wg, old.iface->if_id * 2 + f, purpose, old.iface->sockets[f].fd);
+	}
+	// Not what it says, and nobody's.
+	give_socket(b.wg, 99, "wg wgb v4 1", old.iface->sockets[0].fd);
+	give_socket(b.wg, 98, "garbage", old.iface->sockets[0].fd);
+	wg_dp_recovered(b.wg);
+	b.iface = wg_iface_new(b.wg, "wgb", old.iface->if_id);
+	wg_iface_set_key(b.iface, private_key);
+	CU_ASSERT_EQUAL(wg_iface_set_port(b.iface, old.iface->port), 0);
+	CU_ASSERT_TRUE(b.iface->sockets[WG_V4].parked);
+	fd = b.iface->sockets[WG_V4].fd;
+	CU_ASSERT_EQUAL(wg_socket_port(fd, WG_V4), old.iface->port);
+	p = peer_new(b.iface, a.iface->public_key, "a");
+	peer_configure_endpoint(p, NULL, 0);
+	CU_ASSERT_EQUAL(p->id, old.peer->id);
+	CU_ASSERT_FALSE(memcmp(p->greatest, old.peer->greatest, TAI64N_LEN));
+	CU_ASSERT_EQUAL(p->handshake_us, old.peer->handshake_us);
+	CU_ASSERT_TRUE(peer_has_session(p, wg_now()));
+	CU_ASSERT_PTR_NOT_NULL(wg_index_find(b.wg->index, index));
+	CU_ASSERT_TRUE(p->endpoint.known && p->endpoint.roamed);
+	CU_ASSERT_EQUAL(p->endpoint.port_be, old.peer->endpoint.port_be);
+	stamps_next(b.wg->stamps, p->stamp, wg_wall_us());
+	memcpy(stamp, p->stamp, sizeof(stamp));
+	CU_ASSERT_TRUE(memcmp(stamp, before, TAI64N_LEN) > 0);
+	wg_recover_unpark(b.wg);
+	CU_ASSERT_EQUAL(b.dp->unparked, 2);
+	settle();
+	CU_ASSERT_EQUAL(b.wg->counters.initiations_sent, 0);
+	b.peer = p;
+	side_down(&old);
+	down();
+}
+
+// ---- configuration and status ------------------------------------------------------------------
+
+static struct config *document(const char *peers)
+{
+	char *error = NULL;
+	g_autofree char *text = g_strdup_printf(
+		"{\"wireguard\": [{\"name\": \"wgc\", \"private_key\": "
+		"\"YAnSXJIUQTXTyUQ1VScjWvYgbwZjEGzLAfNSQPWuvlY=\", \"listen_port\": 58211, "
+		"\"peers\": [%s]}]}",
+		peers);
+	struct config *c = config_parse("test", text, &error);
+
+	if (!c)
+		fprintf(stderr, "%s\n", error);
+	g_free(error);
+	return c;
+}
+
+#define PEER1                                                                                      \
+	"{\"name\": \"one\", \"public_key\": "                                                     \
+	"\"xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg=\", "                                       \
+	"\"endpoint\": \"127.0.0.1:9\", \"allowed_ips\": [\"10.0.0.0/8\", \"fd00::/8\"]}"
+#define PEER2                                                                                      \
+	"{\"name\": \"two\", \"public_key\": "                                                     \
+	"\"TrMvSoP4jYQlY6RIzBgbssQqY3vxI2Pi+y71lOWWXX0=\", "                                       \
+	"\"allowed_ips\": [\"10.9.0.0/16\"]}"
+
+static struct config *applied; // the interfaces refer to it
+
+static void apply(struct wg *wg, const char *peers)
+{
+	struct config *c = document(peers);
+	char *error = NULL;
+
+	CU_ASSERT_PTR_NOT_NULL_FATAL(c);
+	CU_ASSERT_EQUAL(wg_apply(wg, c, &error), 0);
+	CU_ASSERT_PTR_NULL(error);
+	config_free(applied);
+	applied = c;
+}
+
+static void a_reload_touches_only_what_differs(void)
+{
+	struct wg_iface *i;
+	struct peer *one;
+	struct cJSON *status, *peers;
+	uint64_t serial;
+
+	up("127.0.0.1");
+	apply(a.wg, PEER1 "," PEER2);
+	i = wg_iface_find(a.wg, "wgc");
+	CU_ASSERT_PTR_NOT_NULL_FATAL(i);
+	CU_ASSERT_EQUAL(a.wg->ifaces->len, 1); // wga is not in the document
+	CU_ASSERT_EQUAL(dp_double_count(a.dp, ST_PEER), 2);
+	CU_ASSERT_EQUAL(dp_double_count(a.dp, ST_ALLOWED_IP), 3);
+	CU_ASSERT_EQUAL(dp_double_count(a.dp, ST_ENDPOINT), 1);
+	CU_ASSERT_NOT_EQUAL(i->port, 0);
+	one = i->peer_list.head->data;
+	serial = one->serial;
+	status = cJSON_CreateObject();
+	wg_status(a.wg, status);
+	peers = cJSON_GetObjectItem(status, "peers");
+	CU_ASSERT_EQUAL(cJSON_GetArraySize(peers), 2);
+	CU_ASSERT_STRING_EQUAL(cJSON_GetObjectItem(cJSON_GetArrayItem(peers, 1), "state")->valuestring,
+		"no endpoint");
+	cJSON_Delete(status);
+	apply(a.wg, PEER1);
+	CU_ASSERT_EQUAL(i->peer_list.length, 1);
+	CU_ASSERT_EQUAL(((struct peer *)i->peer_list.head->data)->serial, serial);
+	CU_ASSERT_EQUAL(dp_double_count(a.dp, ST_PEER), 1);
+	CU_ASSERT_EQUAL(dp_double_count(a.dp, ST_ALLOWED_IP), 2);
+	settle();
+	down();
+	g_clear_pointer(&applied, config_free);
+}
+
+int main(void)
+{
+	CU_TestInfo tests[] = {
+		{"a restart takes back identity, session, endpoint and socket",
+			a_restart_takes_back_identity_session_endpoint_and_socket},
+		{"a reload touches only what differs", a_reload_touches_only_what_differs},
+		CU_TEST_INFO_NULL,
+	};
+
+	return pair_tests("wg_restart", tests);
+}
