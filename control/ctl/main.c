@@ -26,6 +26,38 @@ static void print_options(uint32_t bits, bool common)
 	}
 }
 
+static void print_verb(const struct ctl_verb *v)
+{
+	char left[48];
+
+	snprintf(left, sizeof(left), "%s %s", v->name, v->args);
+	printf("  %-28s %s\n", left, v->text);
+}
+
+// A verb of two words that begins with this one.
+static bool is_of_group(const struct ctl_verb *v, const char *word)
+{
+	size_t n = strlen(word);
+
+	return !strncmp(v->name, word, n) && v->name[n] == ' ';
+}
+
+static bool is_group(const char *word)
+{
+	for (const struct ctl_verb *v = ctl_verbs; v->name; v++)
+		if (is_of_group(v, word))
+			return true;
+	return false;
+}
+
+static void print_group(const char *word)
+{
+	printf("usage: straitctl [options] %s ...\n\n", word);
+	for (const struct ctl_verb *v = ctl_verbs; v->name; v++)
+		if (is_of_group(v, word))
+			print_verb(v);
+}
+
 static void print_help(const struct ctl_verb *only)
 {
 	if (only) {
@@ -35,12 +67,8 @@ static void print_help(const struct ctl_verb *only)
 		return;
 	}
 	puts("usage: straitctl [options] VERB [arguments]\n");
-	for (const struct ctl_verb *v = ctl_verbs; v->name; v++) {
-		char left[48];
-
-		snprintf(left, sizeof(left), "%s %s", v->name, v->args);
-		printf("  %-28s %s\n", left, v->text);
-	}
+	for (const struct ctl_verb *v = ctl_verbs; v->name; v++)
+		print_verb(v);
 	puts("\noptions of every verb:");
 	print_options(0, true);
 	puts("\nothers (straitctl VERB --help says which verb takes which):");
@@ -154,6 +182,22 @@ static int unknown_verb(const char *typed)
 	return ctl_error(CTL_USAGE, "no such verb: %s. All are in straitctl --help", typed);
 }
 
+// What was typed is no verb: the first word of some, or a slip.
+static int without_verb(int argc, char **argv, bool help)
+{
+	char two[64];
+
+	snprintf(two, sizeof(two), "%s%s%s", argv[0], argc > 1 ? " " : "", argc > 1 ? argv[1] : "");
+	if (argc == 1 && is_group(argv[0])) {
+		print_group(argv[0]);
+		return help ? CTL_OK : CTL_USAGE;
+	}
+	if (is_group(argv[0]) && !ctl_suggest(two))
+		return ctl_error(
+			CTL_USAGE, "no such verb: %s. See straitctl %s --help", two, argv[0]);
+	return unknown_verb(ctl_suggest(two) || !ctl_suggest(argv[0]) ? two : argv[0]);
+}
+
 static int check_usage(const struct ctl_verb *v, uint32_t used, unsigned int nargs)
 {
 	for (const struct ctl_option *o = ctl_options; o->name; o++)
@@ -209,13 +253,8 @@ int main(int argc, char **argv)
 		return help ? CTL_OK : CTL_USAGE;
 	}
 	v = ctl_find(argc, argv, &words);
-	if (!v) {
-		char two[64];
-
-		snprintf(two, sizeof(two), "%s%s%s", argv[0], argc > 1 ? " " : "",
-			argc > 1 ? argv[1] : "");
-		return unknown_verb(ctl_suggest(argv[0]) || !ctl_suggest(two) ? argv[0] : two);
-	}
+	if (!v)
+		return without_verb(argc, argv, help);
 	if (help) {
 		print_help(v);
 		return CTL_OK;

@@ -314,12 +314,12 @@ static void print_tree(const cJSON *o, int depth)
 			printf("%*s%s\n", 2 * depth, "", v->string ? v->string : "-");
 			print_tree(v, depth + 1);
 		} else if (cJSON_IsString(v)) {
-			printf("%*s%-22s %s\n", 2 * depth, "", v->string, v->valuestring);
+			printf("%*s%-26s %s\n", 2 * depth, "", v->string, v->valuestring);
 		} else if (cJSON_IsBool(v)) {
-			printf("%*s%-22s %s\n", 2 * depth, "", v->string,
+			printf("%*s%-26s %s\n", 2 * depth, "", v->string,
 				cJSON_IsTrue(v) ? "yes" : "no");
 		} else {
-			printf("%*s%-22s %llu\n", 2 * depth, "", v->string,
+			printf("%*s%-26s %llu\n", 2 * depth, "", v->string,
 				(unsigned long long)list_json_u64(v));
 		}
 	}

@@ -68,16 +68,22 @@ static cJSON *session_json(struct turn *t, const struct turn_allocation *a)
 	return o;
 }
 
+static gint by_id(gconstpointer a, gconstpointer b)
+{
+	const struct turn_allocation *x = a, *y = b;
+
+	return x->id < y->id ? -1 : x->id > y->id;
+}
+
 void turn_sessions(struct turn *t, cJSON *into)
 {
+	GList *all = g_list_sort(g_hash_table_get_values(t->core.by_id), by_id);
 	cJSON *list = cJSON_AddArrayToObject(into, "sessions");
-	GHashTableIter iter;
-	gpointer a;
 
 	turn_core_clock(&t->core);
-	g_hash_table_iter_init(&iter, t->core.by_id);
-	while (g_hash_table_iter_next(&iter, NULL, &a))
-		cJSON_AddItemToArray(list, session_json(t, a));
+	for (GList *l = all; l; l = l->next)
+		cJSON_AddItemToArray(list, session_json(t, l->data));
+	g_list_free(all);
 }
 
 char *turn_session(struct turn *t, uint32_t id, cJSON *into)

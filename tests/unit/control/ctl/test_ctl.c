@@ -198,6 +198,10 @@ static void exit_statuses_are_those_of_the_manual(void)
 	check_run("--help", CTL_OK, "exit status", NULL);
 	check_run("trace --help", CTL_OK, "--one-in", NULL);
 	check_run("stauts", CTL_USAGE, NULL, "Did you mean \"straitctl status\"?");
+	check_run("turn", CTL_USAGE, "turn sessions", NULL);
+	check_run("turn --help", CTL_OK, "turn drain [on|off]", NULL);
+	check_run("turn nonsense", CTL_USAGE, NULL, "no such verb: turn nonsense");
+	check_run("turn sesions", CTL_USAGE, NULL, "Did you mean \"straitctl turn sessions\"?");
 	check_run("status extra", CTL_USAGE, NULL, "usage: straitctl status");
 	check_run("capture", CTL_USAGE, NULL, "usage: straitctl capture");
 	check_run("capture --json lan", CTL_USAGE, NULL, "pcapng");
