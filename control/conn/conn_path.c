@@ -205,7 +205,8 @@ static void install_slot(struct conn *c, struct endpoint *e, const struct conn_p
 	(void)endpoint_install(e, &env, c->peer->id);
 }
 
-// The new one first, then what is only listened to.
+// Where we send first. For what arrives the order means nothing: lcores take authentic data from everywhere, and what is
+// listened to is only not told to us.
 void conn_paths_install(void *arg)
 {
 	struct conn *c = arg;

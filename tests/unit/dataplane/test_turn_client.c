@@ -507,6 +507,43 @@ static void only_the_tuple_of_slot_0_is_selected(void)
 	CU_ASSERT_EQUAL(object_count(ST_ENDPOINT), 0);
 }
 
+// Between the two SETs of a change the old relay is in no slot, and after it the peer may go on using it.
+static void a_change_from_relay_to_relay_loses_nothing(void)
+{
+	static const uint8_t by_old[4] = {CHANNEL >> 8, CHANNEL & 0xff, 0, 144};
+	static const uint8_t by_new[4] = {CHANNEL >> 8, (CHANNEL & 0xff) + 1, 0, 144};
+	struct st_endpoint old = relayed(0, CHANNEL, addr4(RELAYED_V4)), new = old;
+	struct st_portmap map = {.key = {.addr = addr4(RIG_WAN_V4),
+					 .port_lo_be = htons(CLIENT_PORT + 1),
+					 .port_hi_be = htons(CLIENT_PORT + 1)},
+		.owner = ST_OWNER_TURN_CLIENT};
+	struct rte_mbuf *m;
+
+	new.channel = CHANNEL + 1;
+	new.local_port_be = htons(CLIENT_PORT + 1);
+	begin();
+	CU_ASSERT_EQUAL(object_set(ST_PORTMAP, &map, sizeof(map), NULL, 0, 0), 0);
+	CU_ASSERT_EQUAL(put(&old), 0);
+	rig_passes(2);
+	reaches_the_lan(from_server(false, by_old, 4, NULL, 0));
+	CU_ASSERT_EQUAL(put(&new), 0);
+	reaches_the_lan(from_server(false, by_old, 4, NULL, 0));
+	old.key.slot = ST_ENDPOINT_SLOTS - 1;
+	CU_ASSERT_EQUAL(put(&old), 0);
+	reaches_the_lan(from_server(false, by_old, 4, NULL, 0));
+	m = from_server(false, by_new, 4, NULL, 0);
+	rte_pktmbuf_mtod_offset(m, struct rte_udp_hdr *, 20)->dst_port = new.local_port_be;
+	rig_fix_udp4(m, 0);
+	reaches_the_lan(m);
+	CU_ASSERT(selected());
+	CU_ASSERT_EQUAL(object_del(ST_ENDPOINT, &old.key, sizeof(old.key)), 0);
+	reaches_the_lan(from_server(false, by_old, 4, NULL, 0));
+	CU_ASSERT(!rig_event(ST_EV_ENDPOINT_SEEN, NULL));
+	CU_ASSERT_EQUAL(rig_drops_all(), 0);
+	CU_ASSERT_EQUAL(object_del(ST_PORTMAP, &map.key, sizeof(map.key)), 0);
+	end();
+}
+
 static void malformed_endpoints_are_refused(void)
 {
 	struct st_endpoint good = relayed(1, CHANNEL, addr4(RELAYED_V4)), e;
@@ -549,6 +586,8 @@ int main(void)
 		{"an indication is padded", an_indication_is_padded},
 		{"the path MTU counts the TURN header", the_path_mtu_counts_the_turn_header},
 		{"only the tuple of slot 0 is selected", only_the_tuple_of_slot_0_is_selected},
+		{"a change from relay to relay loses nothing",
+			a_change_from_relay_to_relay_loses_nothing},
 		{"malformed endpoints are refused", malformed_endpoints_are_refused},
 	};
 
