@@ -28,7 +28,7 @@ static void unlink_peer(struct lcore *lc, struct peer *peer)
 	peer->staged_next = NULL;
 }
 
-static void ask_for_key(struct lcore *lc, struct peer *peer)
+void staging_ask(struct lcore *lc, struct peer *peer)
 {
 	struct lcore_event ev = {.event = ST_EV_KEY_NEEDED, .peer_id = peer->id};
 
@@ -60,7 +60,7 @@ void staging_add(struct lcore *lc, struct peer *peer, struct rte_mbuf *m)
 		stage_drop(lc, m, ST_DROP_wg_peer_removed);
 		return;
 	}
-	ask_for_key(lc, peer);
+	staging_ask(lc, peer);
 	if (!make_room(lc, peer)) {
 		if (peer->staged_head == NULL)
 			unlink_peer(lc, peer);

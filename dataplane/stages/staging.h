@@ -12,6 +12,8 @@
 // Longer than straitd tries for a session (90 s); straitd has given up when this is over.
 #define STAGED_TIMEOUT 95 // seconds
 
+// Owner only. Tells straitd that there are packets for the peer, once in a second.
+void staging_ask(struct lcore *lc, struct peer *peer);
 // Owner only. Takes m, drops the oldest when the queue is full, and asks for a session.
 void staging_add(struct lcore *lc, struct peer *peer, struct rte_mbuf *m);
 // To wg_encrypt, oldest first. Returns how many.

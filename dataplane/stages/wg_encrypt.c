@@ -352,6 +352,19 @@ static void wait_for_session(struct lcore *lc, struct peer *peer, struct rte_mbu
 		staging_add(lc, peer, m);
 }
 
+// straitd hears of the packet: a peer that went idle is woken by it, and then there is a way.
+static void no_endpoint(struct lcore *lc, struct peer *peer, struct rte_mbuf *m)
+{
+	uint16_t owner = atomic_load_explicit(&peer->owner, memory_order_acquire);
+
+	if (owner != lc->id) {
+		lcore_handoff(lc, owner, m, ST_STAGE_wg_encrypt);
+		return;
+	}
+	staging_ask(lc, peer);
+	refuse(lc, m, ST_DROP_wg_no_endpoint);
+}
+
 static struct peer *find_peer(struct rte_mbuf *m, const struct iface *wg)
 {
 	struct packet *p = packet_of(m);
@@ -391,7 +404,7 @@ static void admit(struct lcore *lc, struct batch *b, const struct iface *wg, str
 	}
 	ep = atomic_load_explicit(&peer->endpoint, memory_order_acquire);
 	if (unlikely(ep == NULL)) {
-		refuse(lc, m, ST_DROP_wg_no_endpoint);
+		no_endpoint(lc, peer, m);
 		return;
 	}
 	kp = slots_sending(peer, lc->now);

@@ -230,6 +230,7 @@ static void a_peer_without_endpoint_is_unreachable(void)
 	endpoint_del(&e);
 	send_lan(to_far(100));
 	CU_ASSERT_EQUAL(rig_drops(ST_DROP_wg_no_endpoint), 1);
+	CU_ASSERT(rig_event(ST_EV_KEY_NEEDED, NULL)); // who went idle is woken
 	icmp = icmp_to_lan(&m);
 	CU_ASSERT(icmp[0] == 3 && icmp[1] == 1);
 	rte_pktmbuf_free(m);
