@@ -24,6 +24,8 @@ static const char *state_name(const struct conn *c)
 
 static cJSON *path_json(const struct conn *c, const struct conn_path *p, uint64_t now)
 {
+	static const char *const transports[] = {
+		[ICE_UDP] = "udp", [ICE_TCP] = "tcp", [ICE_TLS] = "tls"};
 	const struct conn_keep *k = conn_keep_of(c, p);
 	cJSON *o = cJSON_CreateObject();
 	char text[TUPLE_TEXT_MAX];
@@ -41,6 +43,7 @@ static cJSON *path_json(const struct conn *c, const struct conn_path *p, uint64_
 	if (p->path.relayed) {
 		cJSON_AddStringToObject(o, "relay_server",
 			tuple_text(text, &p->path.relay.server, p->path.relay.server_port_be));
+		cJSON_AddStringToObject(o, "relay_transport", transports[p->path.relay.transport]);
 		cJSON_AddNumberToObject(o, "channel", p->path.relay.channel);
 	}
 	cJSON_AddNumberToObject(o, "rtt_us", k ? k->rtt_us : 0);

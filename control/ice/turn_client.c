@@ -592,6 +592,8 @@ struct turn_client *turn_client_new(const struct turn_client_params *p)
 static bool portmap(const struct turn_client *t, struct st_portmap *ret)
 {
 	*ret = (struct st_portmap){.owner = ST_OWNER_TURN_CLIENT};
+	if (turn_socket_fd(t->socket) < 0)
+		return false; // a stream lives and dies with its process
 	if (!turn_socket_local(t->socket, &ret->key.addr, &ret->key.port_lo_be))
 		return false;
 	ret->key.port_hi_be = ret->key.port_lo_be;
@@ -605,7 +607,7 @@ void turn_client_park(struct turn_client *t)
 	char purpose[sizeof(((struct st_socket *)NULL)->purpose)];
 
 	if (!dp || !portmap(t, &body))
-		return; // a stream lives and dies with its process
+		return;
 	if (!t->mapped_port)
 		dp_set(dp, ST_PORTMAP, &body, sizeof(body), NULL, 0, NULL, NULL);
 	t->mapped_port = true;

@@ -23,7 +23,8 @@
 struct turn_socket {
 	const struct turn_socket_ops *ops;
 	void *arg;
-	int fd; // UDP
+	int fd;        // UDP
+	int stream_fd; // the stream's, -1 = not connected yet
 	guint source;
 	// stream
 	uint32_t fwmark;
@@ -93,6 +94,7 @@ struct turn_socket *turn_socket_from_fd(int fd, const struct turn_socket_ops *op
 	s->ops = ops;
 	s->arg = arg;
 	s->fd = fd;
+	s->stream_fd = -1;
 	s->source = g_unix_fd_add(fd, G_IO_IN, on_readable, s);
 	return s;
 }
@@ -124,6 +126,7 @@ static void fail(struct turn_socket *s, const char *why)
 	if (s->stream)
 		g_io_stream_close_async(s->stream, G_PRIORITY_DEFAULT, NULL, NULL, NULL);
 	g_clear_object(&s->stream);
+	s->stream_fd = -1;
 	s->ops->closed(why, s->arg);
 }
 
@@ -271,10 +274,12 @@ static void on_connected(GObject *source, GAsyncResult *result, gpointer arg)
 	} else if (!c) {
 		fail(s, error->message);
 		g_error_free(error);
-	} else if (s->tls_host) {
-		begin_tls(s, c);
 	} else {
-		use_stream(s, G_IO_STREAM(c));
+		s->stream_fd = g_socket_get_fd(g_socket_connection_get_socket(c));
+		if (s->tls_host)
+			begin_tls(s, c);
+		else
+			use_stream(s, G_IO_STREAM(c));
 	}
 }
 
@@ -299,7 +304,7 @@ static struct turn_socket *stream_open(
 
 	s->ops = ops;
 	s->arg = arg;
-	s->fd = -1;
+	s->fd = s->stream_fd = -1;
 	s->cancel = g_cancellable_new();
 	s->tls_host = p->transport == ICE_TLS ? g_strdup(p->host) : NULL;
 	s->port = ntohs(p->server_port_be);
@@ -369,7 +374,9 @@ bool turn_socket_local(const struct turn_socket *s, struct st_addr *ret, uint16_
 	struct sockaddr_storage ss;
 	socklen_t len = sizeof(ss);
 
-	return s->fd >= 0 && !getsockname(s->fd, (struct sockaddr *)&ss, &len) &&
+	int fd = s->fd >= 0 ? s->fd : s->stream_fd;
+
+	return fd >= 0 && !getsockname(fd, (struct sockaddr *)&ss, &len) &&
 	       addr_from_sockaddr(ret, ret_port_be, (struct sockaddr *)&ss);
 }
 

@@ -30,5 +30,6 @@ struct turn_socket *turn_socket_from_fd(int fd, const struct turn_socket_ops *op
 void turn_socket_free(struct turn_socket *s); // no op comes after it
 // 0 or -errno. What a stream cannot take yet is queued, up to a limit (-ENOBUFS).
 int turn_socket_send(struct turn_socket *s, const void *data, size_t len);
+// Our end; false: there is none yet.
 bool turn_socket_local(const struct turn_socket *s, struct st_addr *ret, uint16_t *ret_port_be);
 int turn_socket_fd(const struct turn_socket *s); // of UDP, else -1
