@@ -552,10 +552,12 @@ void conn_iface_doubt(struct conn_iface *ci)
 {
 	uint64_t now = wg_now();
 
-	if (!ci->signal || (ci->doubted_at && now < ci->doubted_at + DOUBT_EVERY_MS))
+	if (ci->doubted_at && now < ci->doubted_at + DOUBT_EVERY_MS)
 		return;
 	ci->doubted_at = now;
-	signal_client_network_changed(ci->signal, SIGNAL_NETWORK_DOUBT);
+	ice_network_doubt(ci->ice);
+	if (ci->signal)
+		signal_client_network_changed(ci->signal, SIGNAL_NETWORK_DOUBT);
 }
 
 void conns_routes_changed(struct conns *cs)

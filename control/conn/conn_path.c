@@ -49,9 +49,12 @@ static void on_renominated(const struct ice_path *path, void *arg)
 {
 	struct conn_keep *k = arg;
 	struct conn *c = k->conn;
+	const struct conn_path *p = paths_find(&c->fsm.paths, k->path_id);
 
 	c->follows = false;
 	conn_fsm_path_renominated(&c->fsm, k->path_id, path);
+	if (p && p->lost)
+		conn_fsm_path_regained(&c->fsm, k->path_id, wg_now());
 	conn_timer_update(c);
 }
 

@@ -112,8 +112,7 @@ void ice_apply(struct ice *ice, const struct ice_settings *s)
 	ice->no_v6 = s->disable_ipv6_discovery;
 	ice->port_per_peer = s->port_per_peer;
 	ice_servers_apply(ice, s);
-	stun_client_forget(ice->stun);
-	ice_ports_stun_forget(ice->ports);
+	ice_network_doubt(ice);
 	ice_hosts_refresh(ice);
 	ice_ports_hosts_changed(ice->ports);
 	if (!ice_port_is_per_peer(ice))
@@ -134,6 +133,12 @@ static bool all_within(const GArray *some, const GArray *all)
 	return true;
 }
 
+void ice_network_doubt(struct ice *ice)
+{
+	stun_client_forget(ice->stun);
+	ice_ports_stun_forget(ice->ports);
+}
+
 enum ice_hosts_change ice_addresses_changed(struct ice *ice)
 {
 	GArray *before = g_array_copy(ice->hosts);
@@ -147,8 +152,7 @@ enum ice_hosts_change ice_addresses_changed(struct ice *ice)
 	g_array_unref(before);
 	if (change == ICE_HOSTS_SAME)
 		return change;
-	stun_client_forget(ice->stun);
-	ice_ports_stun_forget(ice->ports);
+	ice_network_doubt(ice);
 	ice_ports_hosts_changed(ice->ports);
 	if (!ice_port_is_per_peer(ice))
 		stun_client_ask(ice->stun);

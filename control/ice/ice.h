@@ -80,6 +80,8 @@ enum ice_hosts_change {
 };
 // Addresses or links changed, or the port did: attempts begin anew when what we offer is different now.
 enum ice_hosts_change ice_addresses_changed(struct ice *ice);
+// The network may be another: what STUN servers said of us is asked for again with the next attempt.
+void ice_network_doubt(struct ice *ice);
 // The data plane is there, or there again: TURN sockets are parked in it.
 void ice_dp_connected(struct ice *ice);
 // A datagram from the shared port that is no WireGuard message (HEAD test: ice_is_wireguard). True: it was
@@ -193,7 +195,8 @@ struct ice_keep_ops {
 	void (*lost)(const char *why, void *arg);
 	// The pair works again after `lost`.
 	void (*regained)(void *arg);
-	// The peer, as the controlling side, nominated another pair; or a channel was bound on this one.
+	// The peer nominated another pair, or was followed to one that works while this one did not; or a channel
+	// was bound on this one. It works, as after `regained`.
 	void (*renominated)(const struct ice_path *path, void *arg);
 	void (*rtt)(uint32_t us, void *arg); // may be NULL
 	// The network between us and the peer may be another: the pair did not answer for a second, or

@@ -213,6 +213,12 @@ static uint64_t next_pace(const struct ice_keep *k)
 	return scaled(k, CONSENT_MS - fifth + randombytes_uniform(2 * fifth));
 }
 
+// Whether it may be gone. How many unanswered checks that takes depends on the pace.
+static unsigned int doubt_at(const struct ice_keep *k)
+{
+	return k->fast_since ? DOUBT_FAST : DOUBT_SLOW;
+}
+
 // May call an op: nothing of k is used after it.
 static void keep_tick(struct ice_keep *k, uint64_t now)
 {
@@ -226,7 +232,7 @@ static void keep_tick(struct ice_keep *k, uint64_t now)
 		check_path(k, false);
 		k->unanswered++;
 		k->check_due = now + next_pace(k);
-		doubt = k->unanswered == (k->fast_since ? DOUBT_FAST : DOUBT_SLOW);
+		doubt = k->unanswered == doubt_at(k);
 		// A NAT that forgot us took the allocation's 5-tuple as well: the server says so.
 		if (doubt && k->turn && k->path.relayed)
 			turn_client_verify(k->turn);
@@ -384,9 +390,11 @@ void ice_keep_stun(struct ice_owner *o, const struct wg_datagram *d, const struc
 		}
 		return;
 	}
-	// Nominated is what has been checked both ways: the answer to ours decides.
+	// Nominated is what has been checked both ways: the answer to ours decides. Without a nomination the peer is
+	// followed when the pair is dead: its address or NAT changed, and peers of other make do not say so.
 	back = way_back(k, d, turn);
-	if (!k->path.controlling && stun_find(m, STUN_ATTR_USE_CANDIDATE, &len))
+	if ((!k->path.controlling && stun_find(m, STUN_ATTR_USE_CANDIDATE, &len)) || k->lost ||
+		k->unanswered >= doubt_at(k))
 		check_send(k, &back, true);
 }
 

@@ -496,6 +496,34 @@ static void a_controlling_peer_moves_us_only_to_a_pair_that_answers(void)
 	ice_keep_free(k);
 }
 
+// Peers of other make nominate once.
+static void a_peer_is_followed_to_another_address_only_when_the_pair_is_dead(void)
+{
+	struct ask ask = {.user = "ourufragourufrag:x", .pwd = ours_pwd, .controlling = true};
+	struct ice_keep *k;
+	uint8_t buf[256];
+	size_t len;
+
+	fresh("20"); // 250 ms, again after 50
+	k = ice_keep_new(ice, 1, &path, &ops, NULL);
+	answered_next();
+	len = request(buf, sizeof(buf), &ask);
+	sent = 0;
+	receive("10.0.0.9", buf, len);
+	CU_ASSERT_EQUAL(sent, 1); // the answer
+	run_ms(600);
+	CU_ASSERT_EQUAL(doubts, 1);
+	sent = 0;
+	receive("10.0.0.9", buf, len);
+	CU_ASSERT_EQUAL(sent, 2); // and a check
+	CU_ASSERT_EQUAL(moves, 0);
+	answer_from("10.0.0.9", their_pwd);
+	CU_ASSERT_EQUAL(moves, 1);
+	CU_ASSERT_EQUAL(moved.remote.b[15], 9);
+	CU_ASSERT_EQUAL(losts, 0);
+	ice_keep_free(k);
+}
+
 static void a_role_conflict_is_decided_by_the_tie_breaker(void)
 {
 	// Ours is random: greater than 1.
@@ -592,6 +620,7 @@ static CU_TestInfo tests[] = {
 	TEST(who_controls_nominates_the_pair_from_its_new_address),
 	TEST(who_is_controlled_tells_its_owner_of_the_new_address),
 	TEST(a_controlling_peer_moves_us_only_to_a_pair_that_answers),
+	TEST(a_peer_is_followed_to_another_address_only_when_the_pair_is_dead),
 	TEST(a_role_conflict_is_decided_by_the_tie_breaker),
 	TEST(a_pair_goes_on_from_its_blob),
 	TEST(candidates_are_taken_once_per_address_and_up_to_the_cap),
