@@ -19,7 +19,9 @@ int main(int argc, char **argv)
 		const char *name;
 		uint16_t kind;
 	} kinds[] = {{"peer", ST_PEER}, {"allowed_ip", ST_ALLOWED_IP}, {"endpoint", ST_ENDPOINT},
-		{"key", ST_KEY}, {"portmap", ST_PORTMAP}, {"stat_peer", ST_STAT_PEER}};
+		{"key", ST_KEY}, {"portmap", ST_PORTMAP}, {"stat_peer", ST_STAT_PEER},
+		{"relay", ST_RELAY}, {"permission", ST_PERMISSION}, {"channel", ST_CHANNEL},
+		{"turn_user", ST_TURN_USER}};
 	const char *run_dir = argc > 1 ? argv[1] : "/run/strait";
 	static struct dpclient dp;
 	int err = dpclient_open(&dp, run_dir);

@@ -3,7 +3,11 @@
 // Load for a TURN server over IPv4: whole sessions made as fast as they are answered, refreshes one at a time, and a
 // flood of first packets from addresses that nobody has. One JSON object on stdout.
 //
-//   turnload alloc   SERVER PORT USER PASSWORD REALM PEER COUNT [WINDOW]  Allocate, CreatePermission, ChannelBind each
+//   turnload alloc   SERVER PORT USER PASSWORD REALM PEER COUNT [WINDOW [free]]
+//                                               Allocate, CreatePermission, ChannelBind each; with "free" they end then
+//   turnload cycle   SERVER PORT USER PASSWORD REALM COUNT ROUNDS GOOD PAUSE_MS
+//                                               COUNT clients allocate, as far as they get a port, and free: ROUNDS times,
+//                                               with a pause behind each; in each GOOD of them must get one, the rest 508
 //   turnload refresh SERVER PORT USER PASSWORD REALM COUNT SECONDS        milliseconds of Refresh in COUNT sessions
 //   turnload flood   SERVER PORT COUNT RATE     COUNT Allocates without credentials from 10.0.0.0/8 (raw, needs root)
 #include "../../control/addr.h"
@@ -30,7 +34,7 @@
 #define TRIES_MAX 20
 #define CHANNEL   0x4000
 
-enum step { NEW, CHALLENGED, ALLOCATED, PERMITTED, BOUND, ENDED };
+enum step { NEW, CHALLENGED, ALLOCATED, PERMITTED, BOUND, FREED, ENDED };
 
 struct client {
 	int fd;
@@ -48,6 +52,7 @@ static const char *user, *realm;
 static uint8_t key[STUN_MD5_LEN];
 static struct st_addr peer;
 static uint64_t repeats;
+static bool freeing; // every step is a Refresh with lifetime 0
 static volatile sig_atomic_t stop;
 
 static void die(const char *what)
@@ -93,6 +98,12 @@ static void ask(struct client *c, bool anew)
 
 static void next_step(struct client *c)
 {
+	if (freeing) {
+		begin(c, TURN_REFRESH);
+		turn_out_u32(&c->o, TURN_T_LIFETIME, 0);
+		ask(c, true);
+		return;
+	}
 	switch (c->step) {
 	case NEW:
 	case CHALLENGED:
@@ -146,9 +157,11 @@ static unsigned int advance(struct client *c, enum step last)
 {
 	if (c->step == NEW && c->code == 401)
 		c->step = CHALLENGED;
-	else if (c->code)
+	else if (c->code && c->code != 438) // it has a new nonce by now
 		c->step = ENDED;
-	else
+	else if (!c->code && freeing)
+		c->step = FREED;
+	else if (!c->code)
 		c->step = c->step == CHALLENGED ? ALLOCATED : (enum step)(c->step + 1);
 	if (c->step < last) {
 		next_step(c);
@@ -157,13 +170,13 @@ static unsigned int advance(struct client *c, enum step last)
 	return 1;
 }
 
-static unsigned int repeat_late(struct client *all, unsigned int begun)
+static unsigned int repeat_late(struct client **all, unsigned int begun)
 {
 	uint64_t now = now_us();
 	unsigned int ended = 0;
 
 	for (unsigned int i = 0; i < begun; i++) {
-		struct client *c = &all[i];
+		struct client *c = all[i];
 
 		if (!c->waiting || now - c->sent_us < REPEAT_MS * 1000)
 			continue;
@@ -182,7 +195,7 @@ static unsigned int repeat_late(struct client *all, unsigned int begun)
 
 // Takes all to a step; returns how many came there.
 static unsigned int run(
-	struct client *all, unsigned int count, unsigned int window, enum step last, int epoll)
+	struct client **all, unsigned int count, unsigned int window, enum step last, int epoll)
 {
 	unsigned int begun = 0, ended = 0, good = 0;
 	uint64_t looked_us = now_us();
@@ -190,7 +203,7 @@ static unsigned int run(
 
 	while (ended < count) {
 		while (begun < count && begun - ended < window)
-			next_step(&all[begun++]);
+			next_step(all[begun++]);
 		int n = epoll_wait(epoll, events, 256, 50);
 
 		for (int i = 0; i < n; i++) {
@@ -205,21 +218,24 @@ static unsigned int run(
 		}
 	}
 	for (unsigned int i = 0; i < count; i++)
-		good += all[i].step == last;
+		good += all[i]->step == last;
 	return good;
 }
 
-static struct client *clients(unsigned int count, int *ret_epoll)
+static struct client **clients(unsigned int count, int *ret_epoll)
 {
 	struct rlimit files = {count + 64, count + 64};
-	struct client *all = calloc(count, sizeof(*all));
+	struct client *each = calloc(count, sizeof(*each)),
+		      **all = calloc(count, sizeof(struct client *));
 
 	setrlimit(RLIMIT_NOFILE, &files);
 	*ret_epoll = epoll_create1(0);
-	if (!all)
+	if (!each || !all)
 		die("memory");
-	for (unsigned int i = 0; i < count; i++)
-		open_client(&all[i], *ret_epoll);
+	for (unsigned int i = 0; i < count; i++) {
+		all[i] = &each[i];
+		open_client(all[i], *ret_epoll);
+	}
 	return all;
 }
 
@@ -227,7 +243,7 @@ static int cmd_alloc(int argc, char **argv)
 {
 	unsigned int count = (unsigned int)atoi(argv[8]),
 		     window = argc > 9 ? (unsigned int)atoi(argv[9]) : 256, good;
-	struct client *all;
+	struct client **all;
 	uint64_t begun;
 	double seconds;
 	int epoll;
@@ -241,7 +257,56 @@ static int cmd_alloc(int argc, char **argv)
 	printf("{\"sessions\": %u, \"failed\": %u, \"seconds\": %.3f, \"per_s\": %.0f, "
 	       "\"repeats\": %llu}\n",
 		good, count - good, seconds, good / seconds, (unsigned long long)repeats);
+	freeing = argc > 10 && !strcmp(argv[10], "free");
+	if (freeing && run(all, count, window, FREED, epoll) != count)
+		good = 0;
 	return good == count ? 0 : 1;
+}
+
+// ---- as many as there are ports, again and again -----------------------------------------------------
+
+// Puts those that have an allocation first; returns how many.
+static unsigned int sort_out(struct client **all, unsigned int count, unsigned int *ret_refused)
+{
+	unsigned int n = 0;
+
+	*ret_refused = 0;
+	for (unsigned int i = 0; i < count; i++) {
+		struct client *c = all[i];
+
+		if (c->step == ALLOCATED) {
+			all[i] = all[n];
+			all[n++] = c;
+		} else if (c->code == 508) {
+			++*ret_refused;
+		}
+	}
+	return n;
+}
+
+static int cmd_cycle(char **argv)
+{
+	unsigned int count = (unsigned int)atoi(argv[7]), rounds = (unsigned int)atoi(argv[8]),
+		     good = (unsigned int)atoi(argv[9]), got = 0, refused = 0, freed = 0, r;
+	struct client **all;
+	int epoll;
+
+	all = clients(count, &epoll);
+	for (r = 0; r < rounds; r++) {
+		freeing = false;
+		run(all, count, 64, ALLOCATED, epoll);
+		got = sort_out(all, count, &refused);
+		freeing = true;
+		freed = run(all, got, 64, FREED, epoll);
+		if (got != good || refused != count - good || freed != got)
+			break;
+		for (unsigned int i = 0; i < count; i++)
+			all[i]->step = CHALLENGED;
+		usleep((useconds_t)atoi(argv[10]) * 1000);
+	}
+	printf("{\"rounds\": %u, \"got\": %u, \"refused\": %u, \"freed\": %u, \"repeats\": %llu}\n",
+		r, got, refused, freed, (unsigned long long)repeats);
+	return r == rounds ? 0 : 1;
 }
 
 // ---- refreshes -------------------------------------------------------------------------------------
@@ -283,7 +348,7 @@ static int cmd_refresh(char **argv)
 {
 	unsigned int count = (unsigned int)atoi(argv[7]), n = 0, lost = 0;
 	uint64_t end;
-	struct client *all;
+	struct client **all;
 	uint32_t *us = malloc(sizeof(*us) * 100000);
 	int epoll;
 
@@ -296,7 +361,7 @@ static int cmd_refresh(char **argv)
 	fprintf(stderr, "ready\n");
 	end = now_us() + (uint64_t)(atof(argv[8]) * 1e6);
 	for (unsigned int i = 0; !stop && now_us() < end && n < 100000; i++) {
-		us[n] = refresh(&all[i % count], epoll);
+		us[n] = refresh(all[i % count], epoll);
 		if (us[n])
 			n++;
 		else if (!stop)
@@ -386,7 +451,10 @@ int main(int argc, char **argv)
 		return cmd_alloc(argc, argv);
 	if (!strcmp(argv[1], "refresh"))
 		return cmd_refresh(argv);
+	if (!strcmp(argv[1], "cycle") && argc == 11)
+		return cmd_cycle(argv);
 usage:
-	fprintf(stderr, "usage: turnload alloc|refresh|flood SERVER PORT ...; see its head\n");
+	fprintf(stderr,
+		"usage: turnload alloc|cycle|refresh|flood SERVER PORT ...; see its head\n");
 	return 2;
 }
