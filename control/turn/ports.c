@@ -188,6 +188,23 @@ bool turn_ports_claim(struct turn_ports *p, unsigned int address, uint16_t port)
 	return true;
 }
 
+static int by_time(const void *a, const void *b, void *arg)
+{
+	const struct waiting *x = a, *y = b;
+
+	return x->until_ms < y->until_ms ? -1 : x->until_ms > y->until_ms;
+}
+
+bool turn_ports_reserve(struct turn_ports *p, unsigned int address, uint16_t port,
+	uint64_t until_ms, const uint8_t token[TURN_TOKEN_LEN])
+{
+	if (!turn_ports_claim(p, address, port))
+		return false;
+	wait_in(&p->reserved, address, port, until_ms, token);
+	g_queue_sort(&p->reserved, by_time, NULL);
+	return true;
+}
+
 void turn_ports_put(struct turn_ports *p, unsigned int address, uint16_t port, uint64_t now_ms,
 	uint32_t quarantine_ms)
 {

@@ -31,6 +31,9 @@ bool turn_ports_redeem(struct turn_ports *p, const uint8_t token[TURN_TOKEN_LEN]
 	unsigned int *ret_address, uint16_t *ret_port);
 // An allocation of an earlier straitd has it. False: it is taken, or out of the range.
 bool turn_ports_claim(struct turn_ports *p, unsigned int address, uint16_t port);
+// A port that an earlier process reserved, until until_ms. False if somebody has it.
+bool turn_ports_reserve(struct turn_ports *p, unsigned int address, uint16_t port,
+	uint64_t until_ms, const uint8_t token[TURN_TOKEN_LEN]);
 // Back, after the quarantine.
 void turn_ports_put(struct turn_ports *p, unsigned int address, uint16_t port, uint64_t now_ms,
 	uint32_t quarantine_ms);

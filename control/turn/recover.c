@@ -227,6 +227,33 @@ static struct turn_allocation *of_relay(struct turn_core *c, const struct st_rel
 	return turn_allocation_by_relayed(c, &k->relay, k->relay_port_be);
 }
 
+// The port beside it, for whoever has the token (RFC 8656 section 7.2), unless it came for it already.
+static void reserve_again(struct turn_core *c, const struct turn_allocation *a)
+{
+	int64_t left = (int64_t)turn_core_scaled_ms(c, TURN_RESERVATION_MS / 1000) -
+		       (c->wall_s - a->created_wall_s) * 1000;
+
+	for (int f = 0; f < TURN_FAMILIES && left > 0; f++) {
+		const struct turn_relayed *x = &a->relayed[f];
+
+		if (x->used && x->port < UINT16_MAX)
+			turn_ports_reserve(c->ports, x->index, (uint16_t)(x->port + 1),
+				c->now_ms + (uint64_t)left, a->token);
+	}
+}
+
+static void take_reservations(struct turn_core *c)
+{
+	GHashTableIter iter;
+	void *a;
+
+	g_hash_table_iter_init(&iter, c->by_id);
+	while (g_hash_table_iter_next(&iter, NULL, &a)) {
+		if (((const struct turn_allocation *)a)->has_token)
+			reserve_again(c, a);
+	}
+}
+
 static void take_permissions(struct turn_recovered *r, struct turn_core *c)
 {
 	for (guint i = 0; i < r->permissions->len; i++) {
@@ -282,6 +309,7 @@ unsigned int turn_recovered_take(struct turn_recovered *r, struct turn_core *c)
 	for (guint i = 0; i < r->relays->len; i++)
 		take_relay(r, c, &g_array_index(r->relays, struct old_relay, i));
 	end_half_made(c);
+	take_reservations(c);
 	take_permissions(r, c);
 	take_channels(r, c);
 	// The lists may have changed while nobody was looking.

@@ -3,6 +3,23 @@
 // What the next straitd takes over after a kill.
 #include "core_rig.h"
 
+// What the data plane has goes to `old`; a new server begins with nothing.
+static void die(struct turn_recovered *old)
+{
+	for (guint n = 0; n < dp->objects->len; n++) {
+		const struct dp_double_object *o = dp->objects->pdata[n];
+		struct dp_item item = {
+			o->kind, o->body, o->body_len, o->blob, o->blob_len, o->expiry_ms, -1};
+
+		turn_recovered_add(old, &item);
+		// No password and no key is to be read in it.
+		CU_ASSERT_PTR_NULL(memmem(o->blob, o->blob_len, "wonderland", 10));
+	}
+	turn_core_fini(&core);
+	g_ptr_array_set_size(dp->objects, 0);
+	begin_core();
+}
+
 static void everything_is_refreshable_after_a_restart(void)
 {
 	struct turn_recovered *old = turn_recovered_new();
@@ -20,18 +37,7 @@ static void everything_is_refreshable_after_a_restart(void)
 	d.sha256 = true;
 	CU_ASSERT_EQUAL(allocate(&d), 0);
 	allocate_request(&c);
-	for (guint n = 0; n < dp->objects->len; n++) {
-		const struct dp_double_object *o = dp->objects->pdata[n];
-		struct dp_item item = {
-			o->kind, o->body, o->body_len, o->blob, o->blob_len, o->expiry_ms, -1};
-
-		turn_recovered_add(old, &item);
-		// No password and no key is to be read in it.
-		CU_ASSERT_PTR_NULL(memmem(o->blob, o->blob_len, "wonderland", 10));
-	}
-	turn_core_fini(&core);
-	g_ptr_array_set_size(dp->objects, 0);
-	begin_core();
+	die(old);
 	CU_ASSERT_EQUAL(turn_recovered_take(old, &core), 2);
 	CU_ASSERT_EQUAL(dp_double_count(dp, ST_RELAY), 3);
 	CU_ASSERT_EQUAL(dp_double_count(dp, ST_CHANNEL), 1);
@@ -49,10 +55,45 @@ static void everything_is_refreshable_after_a_restart(void)
 	end();
 }
 
+static void a_reservation_outlives_a_restart(void)
+{
+	struct turn_recovered *old = turn_recovered_new();
+	struct client c, d, e;
+	uint8_t token[2][TURN_TOKEN_LEN];
+	uint16_t port;
+
+	begin_with(usual);
+	client_init(&c, "203.0.113.5", 1000);
+	client_init(&d, "203.0.113.5", 1001);
+	client_init(&e, "203.0.113.5", 1002);
+	turn_out_bytes(allocate_request(&c), TURN_T_EVEN_PORT, "\x80", 1);
+	CU_ASSERT_EQUAL(ask(&c), 0);
+	port = relayed_port(&c, 0);
+	memcpy(token[0], attr(&c, TURN_T_RESERVATION_TOKEN, 0, NULL), TURN_TOKEN_LEN);
+	turn_out_bytes(allocate_request(&d), TURN_T_EVEN_PORT, "\x80", 1);
+	CU_ASSERT_EQUAL(ask(&d), 0);
+	memcpy(token[1], attr(&d, TURN_T_RESERVATION_TOKEN, 0, NULL), TURN_TOKEN_LEN);
+	die(old);
+	CU_ASSERT_EQUAL(turn_recovered_take(old, &core), 2);
+	CU_ASSERT_EQUAL(turn_ports_unused(core.ports, 0), 20 - 4);
+	turn_out_bytes(allocate_request(&e), TURN_T_RESERVATION_TOKEN, token[0], TURN_TOKEN_LEN);
+	CU_ASSERT_EQUAL(ask(&e), 0);
+	CU_ASSERT_EQUAL(relayed_port(&e, 0), port + 1);
+	core.now_ms += TURN_RESERVATION_MS + 1;
+	turn_core_tick(&core);
+	CU_ASSERT_EQUAL(turn_ports_unused(core.ports, 0), 20 - 3);
+	client_init(&e, "203.0.113.5", 1003);
+	turn_out_bytes(allocate_request(&e), TURN_T_RESERVATION_TOKEN, token[1], TURN_TOKEN_LEN);
+	CU_ASSERT_EQUAL(ask(&e), 508);
+	turn_recovered_free(old);
+	end();
+}
+
 int main(void)
 {
 	static CU_TestInfo tests[] = {
 		TEST(everything_is_refreshable_after_a_restart),
+		TEST(a_reservation_outlives_a_restart),
 		CU_TEST_INFO_NULL,
 	};
 
