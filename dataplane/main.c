@@ -265,6 +265,8 @@ static void run(void)
 		int n = epoll_wait(loop.epfd, evs, 4, -1);
 		uint64_t ticks;
 
+		if (n < 0)
+			continue; // net_tap has a signal sent for each frame of the kernel's
 		for (int i = 0; i < n; i++) {
 			if (evs[i].data.u32 == WATCH_SIGNAL && stop_asked())
 				return;

@@ -156,6 +156,7 @@ static void accept_one(void)
 		if (watch(EPOLL_CTL_ADD, fd, EPOLLIN, (uint64_t)i) < 0)
 			break;
 		client_open(&server.clients[i], fd, i);
+		server.clients[i].interest = EPOLLIN;
 		return;
 	}
 	log_warning("api: connection turned away, there are %d already", CLIENTS_MAX);
@@ -489,7 +490,8 @@ static void interest(struct client *c)
 {
 	uint32_t events = (client_full(c) ? 0 : EPOLLIN) | (c->out_head != NULL ? EPOLLOUT : 0);
 
-	(void)watch(EPOLL_CTL_MOD, c->fd, events, (uint64_t)c->handle);
+	if (events != c->interest && watch(EPOLL_CTL_MOD, c->fd, events, (uint64_t)c->handle) == 0)
+		c->interest = events;
 }
 
 static void serve(struct client *c)

@@ -21,8 +21,8 @@ struct client {
 	int handle;
 	bool greeted;
 	bool controller;
-	bool dead; // to be closed by the server's loop
-	bool want_write;
+	bool dead;         // to be closed by the server's loop
+	uint32_t interest; // epoll events that are asked for
 	struct out_msg *out_head, *out_tail;
 	uint32_t nb_out, nb_events;
 	uint64_t lost; // events not yet told by OVERRUN
