@@ -71,6 +71,12 @@ judge()
 	PIDS=()
 }
 
+# Clients' and peers' packets are spread by their addresses and ports: whoever gets them relays them.
+on_both_lcores() # STAGE
+{
+	equal "$(ctl r stages --per-lcore --json | jq "[.stages[] | select(.stage == \"$1\" and .packets > 0)] | length")" 2
+}
+
 no_sessions()
 {
 	equal "$(relay_sessions)" 0
@@ -102,4 +108,6 @@ check 'the lcores did it' at_least "$(relay_stat '.lcores.packets_to_peers')" 10
 check 'nothing went by the daemon' equal "$(relay_stat .packets_passed_down)" 0
 check 'sessions are listed' eval 'ctl r turn sessions | grep -q 192.0.2.11'
 check 'a kick ends each' eval 'for id in $(ctl r turn sessions --json | jq ".sessions[].id"); do ctl r turn kick $id || exit 1; done; no_sessions'
+check 'both lcores took packets of clients' on_both_lcores turn_to_peer
+check 'and of peers' on_both_lcores turn_to_client
 lab_finish
