@@ -57,7 +57,7 @@ struct ice_env {
 	bool (*overlay_address)(const struct st_addr *a, void *arg);
 	bool (*overlay_device)(const char *name, void *arg);
 	// What came through a TURN server and is no STUN: WireGuard's handshakes, and data that no lcore
-	// took. d->remote is the peer as the TURN server sees it, d->local our relayed address. And all that
+	// took. d->remote is the peer as the TURN server sees it, d->local our end of the allocation. And all that
 	// comes to a port of the peer's own (d->local_port_be), of which ice_receive gets what is not
 	// WireGuard's.
 	void (*wireguard)(uint32_t peer_id, const struct wg_datagram *d, void *arg);

@@ -358,6 +358,9 @@ static void inner(struct turn_client *t, const struct st_addr *peer, uint16_t po
 			*ret_forward = true;
 		return;
 	}
+	// To an address of this box: the lcores know no port map for the relayed one, and data goes down to them.
+	if (addr_is_v4(&t->p.base) == addr_is_v4(peer))
+		d.local = t->p.base;
 	if (ice->env.wireguard)
 		ice->env.wireguard(t->p.peer_id, &d, ice->env.arg);
 }
