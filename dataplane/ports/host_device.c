@@ -3,6 +3,7 @@
 // See host_device.h.
 #include "host_device.h"
 
+#include "../api/st_api.h"
 #include "../log.h"
 #include "device.h"
 
@@ -27,6 +28,7 @@ static struct {
 void host_devices_init(void)
 {
 	memset(hd.hosts, 0, sizeof(hd.hosts));
+	hd.number = ST_MAX_IFACES; // ports of driver tap are net_tap and their id
 }
 
 int host_device_attach(const char *host_name, int is_tun, const uint8_t mac[6], uint16_t mtu)
