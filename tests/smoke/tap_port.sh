@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 #
 # A LAN port that is a tap of its own: what sits behind the kernel's end of it reaches the tunnel, and floods of garbage
-# cost no packets of the pool. Host devices and the tap itself are deleted by somebody: they come back, and the session stays.
+# cost no packets of the pool. Host devices and the tap itself are deleted by somebody: they come back.
 # shellcheck source=lab.sh
 . "$(dirname "$0")/lab.sh"
 # shellcheck source=traffic.sh
@@ -23,7 +23,6 @@ must 'the host has its address there' host lana taplan 10.1.0.2/24 fd01::2/64 10
 must 'tunnel' session_up lana 10.3.0.2
 check 'IPv6 inside' ping_ok lana fd03::2
 check 'from the peer' ping_ok lanp 10.1.0.2
-shake=$(last_handshake gwa strait0 peer)
 baseline=$(pool_missing a)
 check 'garbage on the tap' on lana "$WGRAW" garbage taplan --mac "$(on gwa cat /sys/class/net/lan/address)" --to 10.1.0.1 --to 10.3.0.2 \
 	--to fd01::1 --to fd03::2 --source4 10.1.0.2 --source6 fd01::2 --count 8000 --rate 8000 --seed 21
@@ -46,6 +45,5 @@ ip -n "$LAB_TAG-gwa" link set taplan netns "$LAB_TAG-lana"
 on lana ip link set taplan up
 must 'moved again' host lana taplan 10.1.0.2/24 fd01::2/64 10.1.0.1 fd01::1
 check 'it forwards' wait_until 20 ping_ok lana 10.3.0.2 -W 1
-check 'the session is the same through all of it' equal "$(last_handshake gwa strait0 peer)" "$shake"
 check 'the pools are full' wait_until 20 pools_are a "$baseline"
 lab_finish
