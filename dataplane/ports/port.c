@@ -151,6 +151,28 @@ static int attach(struct port *port)
 		&port->dev);
 }
 
+static void report(uint16_t event, uint32_t if_id, uint32_t up)
+{
+	struct st_ev_link ev = {.if_id = if_id, .up = up};
+
+	api_server_event(event, &ev, sizeof(ev), NULL, 0);
+}
+
+static void link_check(struct port *port)
+{
+	struct rte_eth_link link = {0};
+	bool up;
+
+	if (rte_eth_link_get_nowait(port->dev.eth, &link) != 0)
+		return;
+	up = link.link_status == RTE_ETH_LINK_UP;
+	if (up == port->link_up)
+		return;
+	port->link_up = up;
+	log_info("port: link %s port=%s", up ? "up" : "down", port->conf.name);
+	report(ST_EV_LINK, port->conf.key.if_id, up);
+}
+
 static bool guarded(const struct st_port *p)
 {
 	return (p->flags & ST_PORT_F_GUARD) != 0;
@@ -176,6 +198,8 @@ static int port_add(const struct st_port *p)
 		goto err_device;
 	log_info("port: up port=%s id=%u driver=%s rxq=%u txq=%u mtu=%u", p->name, p->key.if_id,
 		port->dev.driver, port->dev.nb_rxq, port->dev.nb_txq, port->dev.mtu);
+	// straitd gives the host device its routes with this: not with the next poll.
+	link_check(port);
 	return 0;
 
 err_device:
@@ -265,28 +289,6 @@ void port_del(const void *body)
 }
 
 // ---- poll, end, counters ----
-
-static void report(uint16_t event, uint32_t if_id, uint32_t up)
-{
-	struct st_ev_link ev = {.if_id = if_id, .up = up};
-
-	api_server_event(event, &ev, sizeof(ev), NULL, 0);
-}
-
-static void link_check(struct port *port)
-{
-	struct rte_eth_link link = {0};
-	bool up;
-
-	if (rte_eth_link_get_nowait(port->dev.eth, &link) != 0)
-		return;
-	up = link.link_status == RTE_ETH_LINK_UP;
-	if (up == port->link_up)
-		return;
-	port->link_up = up;
-	log_info("port: link %s port=%s", up ? "up" : "down", port->conf.name);
-	report(ST_EV_LINK, port->conf.key.if_id, up);
-}
 
 static void failure_check(struct port *port)
 {
