@@ -109,7 +109,11 @@ static int op_agent_candidate(uint32_t generation, const char *candidate, void *
 
 	if (!r || r == -EALREADY)
 		return 0;
-	log_refused(c, candidate_fault(r));
+	// Inside our tunnels: honest peers say that as well, of the LAN behind them.
+	if (r == -EHOSTUNREACH)
+		g_info("conn: candidate inside our tunnels refused peer=%s", c->peer->name);
+	else
+		log_refused(c, candidate_fault(r));
 	return r;
 }
 

@@ -424,15 +424,17 @@ static int count(uint64_t *counter, int r)
 	return r;
 }
 
-static bool remote_known(const struct ice_agent *a, const struct ice_candidate *c)
+// The candidate that the peer signalled, NULL: it did not.
+static const struct ice_candidate *remote_find(
+	const struct ice_agent *a, const struct st_addr *addr, uint16_t port_be)
 {
 	for (guint n = 0; n < a->remotes->len; n++) {
 		const struct ice_candidate *r = &g_array_index(a->remotes, struct ice_candidate, n);
 
-		if (ice_same(&r->addr, r->port_be, &c->addr, c->port_be))
-			return true;
+		if (ice_same(&r->addr, r->port_be, addr, port_be))
+			return r;
 	}
-	return false;
+	return NULL;
 }
 
 // An address comes to libnice once: with the same one in two candidates it aborts (conncheck.c, assertion
@@ -447,8 +449,8 @@ int ice_agent_candidate(struct ice_agent *a, const char *candidate)
 	if (r == -EINVAL || r == -EMSGSIZE)
 		return count(&c->candidates_malformed, r);
 	if (r || (env->overlay_address && env->overlay_address(&parsed.addr, env->arg)))
-		return count(&c->candidates_refused, r ? r : -EADDRNOTAVAIL);
-	if (remote_known(a, &parsed))
+		return count(&c->candidates_refused, r ? r : -EHOSTUNREACH);
+	if (remote_find(a, &parsed.addr, parsed.port_be))
 		return count(&c->candidates_repeated, -EALREADY);
 	if (a->remotes->len >= ICE_MAX_REMOTE)
 		return count(&c->candidates_too_many, -ENOSPC);
@@ -731,12 +733,10 @@ static void local_candidate(struct ice_agent *a, const struct ice_msg_candidate 
 static enum ice_type remote_type(
 	const struct ice_agent *a, const struct st_addr *addr, uint16_t port_be, uint32_t told)
 {
-	for (guint n = 0; n < a->remotes->len; n++) {
-		const struct ice_candidate *c = &g_array_index(a->remotes, struct ice_candidate, n);
+	const struct ice_candidate *c = remote_find(a, addr, port_be);
 
-		if (ice_same(&c->addr, c->port_be, addr, port_be))
-			return c->type;
-	}
+	if (c)
+		return c->type;
 	return told <= ICE_RELAY ? (enum ice_type)told : ICE_PRFLX;
 }
 
@@ -850,8 +850,13 @@ void ice_agent_message(struct ice *ice, const struct ice_msg *msg, size_t len)
 
 // ---- from peers ----------------------------------------------------------------------------------------
 
-static void forward(struct ice_agent *a, const struct wg_datagram *d, struct relay_wait *wait)
+static void forward(
+	struct ice_agent *a, const struct wg_datagram *d, struct relay_wait *wait, bool stranger)
 {
+	struct relay_wait_answer answer = {.local = d->local,
+		.remote = d->remote,
+		.remote_port_be = d->remote_port_be,
+		.stranger = stranger};
 	uint8_t copy[WG_SOCKET_PAYLOAD];
 	size_t len;
 
@@ -859,7 +864,9 @@ static void forward(struct ice_agent *a, const struct wg_datagram *d, struct rel
 		return;
 	memcpy(copy, d->data, d->len);
 	len = stun_cut(copy, d->len);
-	if (relay_wait_take(wait, &d->local, &d->remote, d->remote_port_be, copy, len))
+	answer.data = copy;
+	answer.len = len;
+	if (relay_wait_take(wait, &answer))
 		return;
 	ice_link_datagram(a->ice->link, a->number, &d->local, a->port_be, &d->remote,
 		d->remote_port_be, copy, len);
@@ -871,35 +878,35 @@ void ice_agent_stun(struct ice_owner *o, const struct wg_datagram *d, const stru
 	struct ice_agent *a = (struct ice_agent *)o;
 
 	if (!turn && !a->relay_only)
-		forward(a, d, NULL);
-}
-
-static bool is_direct(const struct ice_agent *a, const struct st_addr *addr, uint16_t port_be)
-{
-	for (guint n = 0; n < a->remotes->len; n++) {
-		const struct ice_candidate *c = &g_array_index(a->remotes, struct ice_candidate, n);
-
-		if (ice_same(&c->addr, c->port_be, addr, port_be))
-			return c->type != ICE_RELAY;
-	}
-	return false;
+		forward(a, d, NULL, false);
 }
 
 bool ice_agent_hold(struct ice *ice, uint32_t agent, const struct st_addr *base,
 	const struct st_addr *token, uint16_t port_be, const uint8_t *data, size_t len)
 {
 	struct ice_agent *a = g_hash_table_lookup(ice->agents, GUINT_TO_POINTER(agent));
+	struct relay_wait_answer answer = {
+		.local = *base, .remote = *token, .remote_port_be = port_be, .data = data, .len = len};
 
-	return a && relay_wait_take(a->relay_wait, base, token, port_be, data, len);
+	return a && relay_wait_take(a->relay_wait, &answer);
 }
 
-void ice_agent_answer(struct ice *ice, uint32_t agent, const struct wg_datagram *d, uint32_t rtt_us)
+void ice_agent_answer(
+	struct ice *ice, uint32_t agent, const struct wg_datagram *d, bool success, uint32_t rtt_us)
 {
 	struct ice_agent *a = g_hash_table_lookup(ice->agents, GUINT_TO_POINTER(agent));
+	const struct ice_candidate *c;
 
 	if (!a)
 		return;
 	a->rtt_us = MAX(rtt_us, 1U);
 	a->rtt_remote = d->remote;
-	forward(a, d, is_direct(a, &d->remote, d->remote_port_be) ? NULL : a->relay_wait);
+	c = remote_find(a, &d->remote, d->remote_port_be);
+	if (c && c->type != ICE_RELAY) {
+		forward(a, d, NULL, false);
+		if (success)
+			relay_wait_direct(a->relay_wait);
+	} else {
+		forward(a, d, a->relay_wait, !c);
+	}
 }

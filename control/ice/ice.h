@@ -173,8 +173,8 @@ const struct ice_credentials *ice_agent_local(const struct ice_agent *a);
 // 0, or -EINVAL: not ice-chars or of wrong length.
 int ice_agent_remote(struct ice_agent *a, const char *ufrag, const char *pwd);
 // May come before the credentials. 0; -EINVAL grammar, -EMSGSIZE too long, -EADDRNOTAVAIL an address that
-// is never tried (mDNS name, multicast, loopback, unspecified, overlay), -EALREADY known,
-// -ENOSPC more than ICE_MAX_REMOTE. Each is counted.
+// is never tried (mDNS name, multicast, loopback, unspecified), -EHOSTUNREACH one inside our tunnels,
+// -EALREADY known, -ENOSPC more than ICE_MAX_REMOTE. Each is counted.
 int ice_agent_candidate(struct ice_agent *a, const char *candidate);
 // No op comes after it. TURN allocations that no ice_keep took are given back.
 void ice_agent_free(struct ice_agent *a);

@@ -200,8 +200,9 @@ void ice_agents_reflexive(struct ice *ice);             // stun_client learnt so
 void ice_agents_hosts_changed(struct ice *ice);
 void ice_agent_stun(struct ice_owner *o, const struct wg_datagram *d, const struct stun_msg *m,
 	struct turn_client *turn);
-// An answer to a check of this agent.
-void ice_agent_answer(struct ice *ice, uint32_t agent, const struct wg_datagram *d, uint32_t rtt_us);
+// An answer to a check of this agent; success: it says that the pair works.
+void ice_agent_answer(struct ice *ice, uint32_t agent, const struct wg_datagram *d, bool success,
+	uint32_t rtt_us);
 // An answer to a check that came by the allocation at that server. True: libnice gets it later, see relay_wait.h.
 bool ice_agent_hold(struct ice *ice, uint32_t agent, const struct st_addr *base,
 	const struct st_addr *token, uint16_t port_be, const uint8_t *data, size_t len);

@@ -239,8 +239,8 @@ static bool answer(struct ice *ice, const struct wg_datagram *d, const struct st
 		ice_mux_forged(ice, d, "an answer from another address than was asked");
 		return false;
 	}
-	ice_agent_answer(
-		ice, x->agent, d, (uint32_t)MIN(g_get_monotonic_time() - x->sent_us, UINT32_MAX));
+	ice_agent_answer(ice, x->agent, d, stun_class(m) == STUN_SUCCESS,
+		(uint32_t)MIN(g_get_monotonic_time() - x->sent_us, UINT32_MAX));
 	return true;
 }
 

@@ -5,27 +5,33 @@
 
 #include "ice_internal.h"
 
-struct answer {
-	struct st_addr local, remote;
-	uint16_t remote_port_be;
-	size_t len;
-	uint8_t *data;
-};
-
 struct relay_wait {
 	struct ice_link *link;
 	uint32_t agent;
 	uint16_t local_port_be;
+	bool direct; // such a pair works
 	guint timer; // 0 = the time is over
 	unsigned int n;
-	struct answer answers[RELAY_WAIT_MAX];
+	struct relay_wait_answer answers[RELAY_WAIT_MAX]; // data is ours
 };
 
-static void clear(struct relay_wait *w)
+// Those of strangers stay when they have to.
+static void deliver(struct relay_wait *w, bool strangers)
 {
-	for (unsigned int k = 0; k < w->n; k++)
-		g_free(w->answers[k].data);
-	w->n = 0;
+	unsigned int kept = 0;
+
+	for (unsigned int k = 0; k < w->n; k++) {
+		const struct relay_wait_answer *a = &w->answers[k];
+
+		if (a->stranger && !strangers) {
+			w->answers[kept++] = *a;
+			continue;
+		}
+		ice_link_datagram(w->link, w->agent, &a->local, w->local_port_be, &a->remote,
+			a->remote_port_be, a->data, a->len);
+		g_free((void *)a->data);
+	}
+	w->n = kept;
 }
 
 static gboolean on_over(gpointer arg)
@@ -33,13 +39,7 @@ static gboolean on_over(gpointer arg)
 	struct relay_wait *w = arg;
 
 	w->timer = 0;
-	for (unsigned int k = 0; k < w->n; k++) {
-		const struct answer *a = &w->answers[k];
-
-		ice_link_datagram(w->link, w->agent, &a->local, w->local_port_be, &a->remote,
-			a->remote_port_be, a->data, a->len);
-	}
-	clear(w);
+	deliver(w, true);
 	return G_SOURCE_REMOVE;
 }
 
@@ -60,17 +60,26 @@ void relay_wait_free(struct relay_wait *w)
 		return;
 	if (w->timer)
 		g_source_remove(w->timer);
-	clear(w);
+	for (unsigned int k = 0; k < w->n; k++)
+		g_free((void *)w->answers[k].data);
 	g_free(w);
 }
 
-bool relay_wait_take(struct relay_wait *w, const struct st_addr *local,
-	const struct st_addr *remote, uint16_t remote_port_be, const void *data, size_t len)
+bool relay_wait_take(struct relay_wait *w, const struct relay_wait_answer *a)
 {
-	if (!w || !w->timer)
+	if (!w || !w->timer || (w->direct && !a->stranger))
 		return false;
-	if (w->n < RELAY_WAIT_MAX)
-		w->answers[w->n++] =
-			(struct answer){*local, *remote, remote_port_be, len, g_memdup2(data, len)};
+	if (w->n < RELAY_WAIT_MAX) {
+		w->answers[w->n] = *a;
+		w->answers[w->n++].data = g_memdup2(a->data, a->len);
+	}
 	return true;
+}
+
+void relay_wait_direct(struct relay_wait *w)
+{
+	if (!w || w->direct)
+		return;
+	w->direct = true;
+	deliver(w, false);
 }

@@ -21,7 +21,21 @@ static const struct st_addr here = {.b = {0xfd, 1}}, there = {.b = {0xfd, 2}};
 
 static bool take(struct relay_wait *w, uint8_t byte)
 {
-	return relay_wait_take(w, &here, &there, htons(3478), &byte, 1);
+	return relay_wait_take(w, &(struct relay_wait_answer){.local = here,
+					  .remote = there,
+					  .remote_port_be = htons(3478),
+					  .data = &byte,
+					  .len = 1});
+}
+
+static bool take_of_a_stranger(struct relay_wait *w, uint8_t byte)
+{
+	return relay_wait_take(w, &(struct relay_wait_answer){.local = here,
+					  .remote = there,
+					  .remote_port_be = htons(3479),
+					  .stranger = true,
+					  .data = &byte,
+					  .len = 1});
 }
 
 static void run_for(unsigned int ms)
@@ -71,6 +85,28 @@ static void what_waits_goes_when_a_pair_is_there(void)
 	CU_ASSERT_FALSE(take(NULL, 1));
 }
 
+static void with_a_direct_pair_only_strangers_wait_on(void)
+{
+	struct relay_wait *w;
+
+	setup();
+	w = relay_wait_new(NULL, 7, htons(51820));
+	CU_ASSERT_TRUE(take_of_a_stranger(w, 1));
+	CU_ASSERT_TRUE(take(w, 2));
+	relay_wait_direct(w);
+	CU_ASSERT_EQUAL(delivered, 1);
+	CU_ASSERT_EQUAL(last_byte, 2);
+	CU_ASSERT_FALSE(take(w, 3));
+	CU_ASSERT_TRUE(take_of_a_stranger(w, 4));
+	relay_wait_direct(w);
+	CU_ASSERT_EQUAL(delivered, 1);
+	run_for(RELAY_WAIT_MS + 100);
+	CU_ASSERT_EQUAL(delivered, 3);
+	CU_ASSERT_EQUAL(last_byte, 4);
+	relay_wait_free(w);
+	relay_wait_direct(NULL);
+}
+
 static void no_more_than_so_many_wait(void)
 {
 	struct relay_wait *w;
@@ -90,6 +126,7 @@ int main(void)
 	CU_TestInfo tests[] = {
 		TEST(answer_of_a_relay_is_delivered_when_the_time_is_over),
 		TEST(what_waits_goes_when_a_pair_is_there),
+		TEST(with_a_direct_pair_only_strangers_wait_on),
 		TEST(no_more_than_so_many_wait),
 		CU_TEST_INFO_NULL,
 	};
