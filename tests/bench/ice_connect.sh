@@ -21,7 +21,7 @@ lab_init ice_connect
 
 dp_ready() # a|b
 {
-	on "gw$1" timeout 5 "$STRAITCTL" stages --json | jq -e '.stages | length > 0'
+	on "gw$1" timeout 5 "$STRAITCTL" stages --json | holds '.stages | length > 0'
 }
 
 # Seconds from the start of both straitd to the first answer.

@@ -17,7 +17,7 @@ reload_with() # FILTER
 }
 
 must 'gateway and stock peer start' usual_lab "$xdp"
-check 'the driver is AF_XDP' eval 'ctl a ports --json | jq -e ".ports | map(select(.driver | test(\"xdp\"))) | length == 2"'
+check 'the driver is AF_XDP' eval 'ctl a ports --json | holds ".ports | map(select(.driver | test(\"xdp\"))) | length == 2"'
 must 'tunnel' session_up lana 10.3.0.2
 check 'IPv6 inside' ping_ok lana fd03::2
 must 'streams run' eval 'stream_start out lana lanp 10.3.0.2 500 4 && stream_start in lanp lana 10.1.0.2 500 4'

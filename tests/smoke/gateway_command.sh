@@ -16,7 +16,7 @@ gateway_pids()
 
 up()
 {
-	ctl a status --json | jq -e '.straitd.applied and .straitd.dataplane.connected'
+	ctl a status --json | holds '.straitd.applied and .straitd.dataplane.connected'
 }
 
 must 'boxes' eval 'wan_box wan && site_boxes a && peer_boxes'

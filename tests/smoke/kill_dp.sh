@@ -27,7 +27,7 @@ must 'and one back' stream_start in lanp lana fd01::2 500 60
 must 'packets flow' wait_until 5 recorded_so_far wan data 300
 bg_stop dp-a KILL
 check 'straitd lives' not pid_gone "${LAB_PROC[straitd-a]}"
-check 'straitd says that it is alone' wait_until 5 eval 'ctl a status --json | jq -e ".straitd.dataplane.connected == false"'
+check 'straitd says that it is alone' wait_until 5 eval 'ctl a status --json | holds ".straitd.dataplane.connected == false"'
 check 'the kernel stays deaf on the raw interfaces' eval 'on gwa nft list ruleset | grep -q "hook ingress"'
 host_side >"$LAB_DIR/host.during"
 check 'devices, addresses and routes stay' diff "$LAB_DIR/host.before" "$LAB_DIR/host.during"

@@ -159,6 +159,12 @@ equal() # GOT WANTED
 	[ "$1" = "$2" ] || { printf 'got "%s", wanted "%s"\n' "$1" "$2"; return 1; }
 }
 
+# Of JSON on stdin. jq -e will not do: it is content when nothing comes.
+holds() # JQ-OPTION... FILTER
+{
+	equal "$(jq "$@")" true
+}
+
 at_least() # GOT MINIMUM
 {
 	[ "${1:-0}" -ge "$2" ] 2>/dev/null || { printf 'got "%s", wanted >= %s\n' "$1" "$2"; return 1; }
@@ -456,7 +462,7 @@ gateway_ready() # a|b
 {
 	pid_gone "${LAB_PROC[dp-$1]}" && { echo "strait-dp is gone"; return 1; }
 	pid_gone "${LAB_PROC[straitd-$1]}" && { echo "straitd is gone"; return 1; }
-	ctl "$1" status --json | jq -e '.straitd.applied and .straitd.dataplane.connected'
+	ctl "$1" status --json | holds '.straitd.applied and .straitd.dataplane.connected'
 }
 
 gateway_start() # a|b

@@ -11,7 +11,7 @@ lab_init port_returns
 
 lan_is() # DRIVER-PATTERN-OR-failed
 {
-	ctl a ports --json | jq -e --arg p "$1" '.ports[] | select(.name == "lan") | .link_up == ($p == "up")'
+	ctl a ports --json | holds --arg p "$1" '.ports[] | select(.name == "lan") | .link_up == ($p == "up")'
 }
 
 lan_failed()

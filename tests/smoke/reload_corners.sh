@@ -37,7 +37,7 @@ must 'tunnel' tunnel_both_ways
 # Name.
 change --arg n "$NAME" '.wireguard[0].peers[0].name = $n'
 check 'reload: a name with spaces and letters of any kind' ctl a reload
-check 'peers shows it' eval 'ctl a peers --json | jq -e --arg n "$NAME" ".peers[] | select(.name == \$n)"'
+check 'peers shows it' eval 'ctl a peers --json | holds --arg n "$NAME" "any(.peers[]; .name == \$n)"'
 check 'peers NAME finds it' ctl a peers "$NAME"
 bg capture gwa "$STRAITCTL" capture peer "$NAME" --count 2 --write "$LAB_DIR/name.pcapng"
 check 'capture peer NAME takes its packets' wait_until 15 eval \

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 #
 # grpc-go against our signal parts, as NetBird's clients and servers are made of it: its client with strait-signal, its
-# server with straitd; bodies of wrong lengths, strangers, a receiver that does not read, certificates that change, an
-# authority that is not the right one.
+# server with straitd; bodies of wrong lengths, strangers, a receiver that does not read, limits, a stop that is told,
+# certificates that change, an authority that is not the right one.
 #
 #     gwa --+-- wan --+-- svc: strait-signal, or nbpeer server
 #                     +-- peers: nbpeer client p1, p2
@@ -27,6 +27,7 @@ listen() # NAME OPTION...
 {
 	local name=$1
 	shift
+	: >"$LAB_DIR/$name.log"
 	bg "$name" peers "$NBPEER" client --key "$LAB_DIR/$name.key" --signal "$SIGNAL" --linger 120s "$@"
 	wait_until 10 grep -q '"ready"' "$LAB_DIR/$name.log"
 }
@@ -102,6 +103,27 @@ check 'and nobody else' eval 'listen p3 && client p1 --to "$(key_public p3)" --p
 kill -CONT "${LAB_PROC[p2]}"
 bg_stop p2
 bg_stop p3
+bg_stop signal
+
+must 'strait-signal with low limits' signal_start --max-streams 2 --connection-rate 10 --key-rate 2
+must 'two keys register' eval 'listen p2 && listen p3'
+bg p1 peers "$NBPEER" client --key "$LAB_DIR/p1.key" --signal "$SIGNAL" --linger 20s
+check 'a third one is refused' wait_until 10 eval 'grep -q "\"ended\"" "$LAB_DIR/p1.log" && at_least "$(signal_status refused)" 1'
+bg_stop p1
+check 'a burst to one key' client p1 --to "$(key_public p2)" --payload hello --count 60 --register=false
+check 'is cut to its limit' eval 'wait_until 5 heard p2 20 && at_least "$(signal_status limited_key)" 1 && not heard p2 40'
+check 'another key is not touched' eval 'client p1 --to "$(key_public p3)" --payload hello --register=false && wait_until 5 heard p3 1'
+: >"$LAB_DIR/p1.log"
+check 'a connection that sends too much' client p1 --to "$(key_public p3)" --payload hello --count 200 --register=false
+check 'is told so' grep -q 'ResourceExhausted.*this connection' "$LAB_DIR/p1.log"
+check 'and counted' at_least "$(signal_status limited_connection)" 1
+: >"$LAB_DIR/p1.log"
+check 'another connection is not touched' eval 'client p1 --to "$(key_public p2)" --payload hello --register=false && not grep -q Exhausted "$LAB_DIR/p1.log"'
+check 'strait-signal ends by itself' bg_stop signal
+check 'and those that are registered are told' wait_until 5 eval 'grep "\"ended\"" "$LAB_DIR/p2.log" | tee /dev/stderr | grep -q Unavailable'
+bg_stop p2
+bg_stop p3
+must 'strait-signal starts' signal_start
 
 must 'a gateway that knows p1' eval 'site_boxes a && gateway_config a ".wireguard[0].signal = {url: \"http://$SIGNAL\"}" \
 	"$(peer_entry p1 "" 10.9.0.7/32)" && gateway_start a'

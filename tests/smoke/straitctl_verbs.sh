@@ -23,7 +23,7 @@ must 'gateway starts' gateway_start a
 must 'tunnel' session_up lana 10.3.0.2
 for verb in status peers ports stages drops routes neighbours; do
 	check "$verb" eval "[ \"\$(ctl a $verb | wc -l)\" -ge 1 ]"
-	check "$verb --json" eval "ctl a $verb --json | jq -e 'type == \"object\"'"
+	check "$verb --json" eval "ctl a $verb --json | holds 'type == \"object\"'"
 done
 check 'peers names the peer and its session' eval 'ctl a peers | grep -w peer'
 check 'routes has the way into the tunnel' eval 'ctl a routes | grep 10.3.0.0/24 | grep -q strait0'

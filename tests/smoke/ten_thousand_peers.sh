@@ -60,7 +60,7 @@ peers_are() # COUNT
 
 peer_is() # NAME JQ-CONDITION
 {
-	ctl a peers "$1" --json | jq -e ".peers[0] | $2"
+	ctl a peers "$1" --json | holds ".peers[0] | $2"
 }
 
 start_synced()

@@ -83,7 +83,7 @@ another_main_pid() # UNIT FORMER
 
 applied()
 {
-	inside /usr/local/bin/straitctl status --json | jq -e '.straitd.applied and .straitd.dataplane.connected'
+	inside /usr/local/bin/straitctl status --json | holds '.straitd.applied and .straitd.dataplane.connected'
 }
 
 process_is() # UNIT: user, no new privileges, few capabilities
