@@ -160,13 +160,19 @@ static int route_events_open(void)
 	return fd;
 }
 
+// Of routes that straitd sets; the kernel's own for an address come when it has been found to be unique.
 static unsigned int events_taken(int fd)
 {
+	_Alignas(struct nlmsghdr) char buf[8192];
 	unsigned int n = 0;
-	char buf[8192];
+	ssize_t len;
 
-	while (recv(fd, buf, sizeof(buf), 0) > 0)
-		n++;
+	while ((len = recv(fd, buf, sizeof(buf), 0)) > 0) {
+		const struct nlmsghdr *h = (const void *)buf;
+
+		for (size_t left = (size_t)len; NLMSG_OK(h, left); h = NLMSG_NEXT(h, left))
+			n += ((const struct rtmsg *)NLMSG_DATA(h))->rtm_protocol == 83;
+	}
 	return n;
 }
 
