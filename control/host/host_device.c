@@ -118,9 +118,9 @@ static int device_set(struct rtnl *r, const struct host_device *d, const struct 
 }
 
 // Files under /proc/sys that may be missing (no IPv6, a read-only /proc) are not worth failing for.
-static void sysctl_set(const char *family, const char *name, const char *key, const char *value)
+static void sysctl_set(const char *group, const char *name, const char *key, const char *value)
 {
-	g_autofree char *path = g_strdup_printf("/proc/sys/net/%s/conf/%s/%s", family, name, key);
+	g_autofree char *path = g_strdup_printf("/proc/sys/net/%s/%s/%s", group, name, key);
 	int fd = open(path, O_WRONLY | O_CLOEXEC);
 
 	if (fd < 0 || write(fd, value, strlen(value)) < 0)
@@ -154,13 +154,17 @@ int host_device_apply(struct rtnl *r, const struct host_device *d, char **ret_er
 			d->name, d->tap ? "tap" : "TUN", d->name);
 		return -EEXIST;
 	}
-	sysctl_set("ipv4", d->name, "rp_filter", HOST_RP_FILTER);
+	sysctl_set("ipv4/conf", d->name, "rp_filter", HOST_RP_FILTER);
 	// A new address of the same subnet must not go, nor its routes, when the old one does.
-	sysctl_set("ipv4", d->name, "promote_secondaries", "1");
+	sysctl_set("ipv4/conf", d->name, "promote_secondaries", "1");
 	// A port that is opened anew takes its device down for a moment.
-	sysctl_set("ipv6", d->name, "keep_addr_on_down", "1");
+	sysctl_set("ipv6/conf", d->name, "keep_addr_on_down", "1");
 	if (!d->tap)
-		sysctl_set("ipv6", d->name, "addr_gen_mode", "1"); // no link-local: nobody is there
+		sysctl_set("ipv6/conf", d->name, "addr_gen_mode", "1"); // no link-local: nobody is there
+	// The kernel drops what it sends while strait-dp opens the device's queues, mostly the first ARP request: it is
+	// not to wait a second with the next. Given up after 3 s as ever.
+	sysctl_set("ipv4/neigh", d->name, "retrans_time_ms", HOST_ARP_RETRANS_MS);
+	sysctl_set("ipv4/neigh", d->name, "mcast_solicit", HOST_ARP_TRIES);
 	err = device_set(r, d, &is);
 	if (err)
 		*ret_error = host_error(r, "set up", d->name, err);

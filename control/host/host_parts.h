@@ -9,9 +9,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define HOST_PROTOCOL  83 // of addresses (IFA_PROTO) and routes (rtm_protocol): ours
-#define HOST_ALIAS     "strait"
-#define HOST_RP_FILTER "2" // loose: what comes up a tap or TUN was routed by strait already
+#define HOST_PROTOCOL       83 // of addresses (IFA_PROTO) and routes (rtm_protocol): ours
+#define HOST_ALIAS          "strait"
+#define HOST_ARP_RETRANS_MS "200"
+#define HOST_ARP_TRIES      "15"
+#define HOST_RP_FILTER      "2" // loose: what comes up a tap or TUN was routed by strait already
 
 struct host_link {
 	uint32_t index; // 0: no such device

@@ -123,6 +123,8 @@ static void a_config_makes_devices_addresses_and_routes(void)
 	CU_ASSERT_TRUE(shows("ip route", "metric 5"));
 	CU_ASSERT_TRUE(shows("ip route show table 300", "10.8.0.0/16 dev strait0"));
 	CU_ASSERT_TRUE(shows("cat /proc/sys/net/ipv4/conf/wan/rp_filter", "2"));
+	CU_ASSERT_TRUE(shows("cat /proc/sys/net/ipv4/neigh/wan/retrans_time_ms", "200"));
+	CU_ASSERT_TRUE(shows("cat /proc/sys/net/ipv4/neigh/wan/mcast_solicit", "15"));
 	CU_ASSERT_TRUE(shows("cat /proc/sys/net/ipv4/ip_local_reserved_ports", "4711"));
 	remove_all();
 }
