@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 #
 # Two gateways behind symmetric NATs: the tunnel comes up through the TURN server. straitd is killed under a
-# numbered stream and started again: nothing is lost, nobody handshakes.
+# numbered stream and started again: nothing is lost, nobody handshakes. An allocation by TCP ends with straitd: what is
+# sent meanwhile is lost, and another one comes by itself, for the same session.
 # shellcheck source=lab.sh
 . "$(dirname "$0")/lab.sh"
 # shellcheck source=traffic.sh
@@ -41,4 +42,23 @@ check 'no handshake' equal "$(peer_field b a handshakes)" "$shake"
 
 stream_end ab now
 check 'each number once' stream_judge ab
+
+change() # a|b FILTER on the configuration
+{
+	jq "$2" "$LAB_DIR/gw$1.json" >"$LAB_DIR/new.json" && mv "$LAB_DIR/new.json" "$LAB_DIR/gw$1.json" && ctl "$1" reload
+}
+
+must 'b has no TURN server' change b 'del(.wireguard[0].ice.servers[1])'
+must 'that of a is reached by TCP' change a '.wireguard[0].ice.servers[1].url += "?transport=tcp"'
+must 'a new attempt' ctl a peer b reconnect
+must 'relays by TCP' wait_until 60 ice_is a b .path.relay_transport tcp
+check 'it carries' wait_until 20 ping_ok lana 10.2.0.2 -W 1
+shake=$(peer_field b a handshakes)
+bg_stop straitd-a KILL
+begun=${EPOCHREALTIME/[.,]/}
+straitd_start a
+check 'straitd is killed and started: the tunnel is back' wait_until 60 ping_ok lana 10.2.0.2 -W 1
+printf '        | after %s ms\n' $(((${EPOCHREALTIME/[.,]/} - begun) / 1000))
+check 'by a new allocation by TCP' wait_until 20 ice_is a b .path.relay_transport tcp
+check 'in the same session' equal "$(peer_field b a handshakes)" "$shake"
 lab_finish

@@ -26,10 +26,12 @@ NBPEER=$LAB_BUILD/tests/interop/nbpeer
 #   full       keeps the port; whoever knows it may send to the last inside address 10.20.N.2
 #   symmetric  another random port for each destination
 #   blocked    as cone, and no UDP but to the TURN server
+#   none       no NAT: a router; nat_routes tells the others the way
 nat_rules() # KIND NUMBER
 {
 	local snat=masquerade forward="" dnat=""
 	case $1 in
+	none) return ;;
 	cone) ;;
 	full) dnat="iifname \"out0\" meta l4proto udp dnat to 10.20.$2.2" ;;
 	symmetric) snat='masquerade fully-random' ;;
@@ -81,6 +83,16 @@ nat_change() # NAME NUMBER KIND
 {
 	{ echo 'flush ruleset'; nat_rules "$3" "$2"; } >"$LAB_DIR/$1.nft" || return
 	on "$1" nft -f "$LAB_DIR/$1.nft" && nat_forget "$1"
+}
+
+# The way to what is behind NAT box NUMBER, for boxes on the WAN.
+nat_routes() # NUMBER BOX...
+{
+	local n=$1 b
+	shift
+	for b in "$@"; do
+		on "$b" ip route add "10.20.$n.0/24" via "192.0.2.$((20 + n))" || return
+	done
 }
 
 nat_forget() # NAME

@@ -3,7 +3,7 @@
 #
 # A strait gateway and NetBird-format peers of several ages on one network without NATs: an attribute behind
 # FINGERPRINT (from v0.57), session ids, no MODE, relayed candidates alone, IPv6, and offers lost while busy.
-# Data passes in both directions; then all of it again with nothing but IPv6.
+# Data passes in both directions; at last with nothing but IPv6.
 # shellcheck source=lab.sh
 . "$(dirname "$0")/lab.sh"
 # shellcheck source=traffic.sh
@@ -56,7 +56,7 @@ must 'services' eval 'wan_box wan && service_box && signal_start && turn_start'
 must 'keys' keys_ordered p2 a p1
 must 'peers' eval 'inside_box p1 wan 192.0.2.31/24 && inside_box p2 wan 192.0.2.32/24'
 must 'IPv6 of the peers' eval 'address p1 eth0 2001:db8::31/64 && address p2 eth0 2001:db8::32/64'
-must 'gateway' nat_gateway a wan 192.0.2.1/24 '' . "$(peer_entry p1 '' 10.9.0.11/32)" "$(peer_entry p2 '' 10.9.0.12/32)"
+must 'gateway' nat_gateway a wan 192.0.2.1/24 '' '.ports[1].addresses += ["2001:db8::1/64"]' "$(peer_entry p1 '' 10.9.0.11/32)" "$(peer_entry p2 '' 10.9.0.12/32)"
 must 'gateway starts' gateway_start a
 
 row 'as of 2023' direct --keep 1
@@ -70,5 +70,10 @@ row 'no MODE' direct --keep 1 --no-mode
 row_end
 row 'relayed candidates alone' relayed --keep 1 --relay-only
 check 'data both ways by the relay' speed p2 5000000
+row_end
+must 'peers lose IPv4' eval 'on p1 ip -4 address flush dev eth0 && on p2 ip -4 address flush dev eth0'
+NAT_SERVICE=$NAT_SERVICE6
+row 'IPv6 alone' direct --keep 1 --v6
+check 'data both ways' speed p1 10000000
 row_end
 lab_finish

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 #
 # What happens in the life of a connection between a gateway and NetBird-format peers on one network: a peer with a
-# kernel's WireGuard that decides by MODE where to send, a killed peer that comes back, a gateway that gets another
-# address, and peers that are removed in each state, of which nothing stays installed.
+# kernel's WireGuard that decides by MODE where to send, a killed peer that comes back, a gateway and a peer that get
+# another address, a peer that goes idle, and peers that are removed in each state, of which nothing stays installed.
 # shellcheck source=lab.sh
 . "$(dirname "$0")/lab.sh"
 # shellcheck source=traffic.sh
@@ -97,6 +97,25 @@ must 'the gateway gets another address' change '.ports[1].addresses = ["192.0.2.
 check 'the first peer works' wait_until 60 ping_ok lana 10.9.0.11
 check 'the second peer works' wait_until 20 ping_ok lana 10.9.0.12
 check 'by the new address' ice_is a p2 .path.base 192.0.2.77:51820
+
+must 'the second peer gets another address' eval 'on p2 ip address flush dev eth0 && address p2 eth0 192.0.2.62/24'
+start=${EPOCHREALTIME/[.,]/}
+check 'it is followed' wait_until 60 ping_ok lana 10.9.0.12 -W 1
+printf '        | after %s ms\n' $(((${EPOCHREALTIME/[.,]/} - start) / 1000))
+check 'to its new address' wait_until 20 ice_is a p2 .path.remote 192.0.2.62:51820
+
+sent()
+{
+	ice_field a p4 .messages_sent
+}
+
+check 'a peer that is not there is asked' wait_until 20 phase_is p4 offered
+key_private p4 >/dev/null
+must 'it says GO_IDLE' on svc "$NBPEER" client --key "$LAB_DIR/p4.key" --signal "$NAT_SERVICE4:$SIGNAL_PORT" --to "$(key_public a)" --type 5
+check 'and is left alone' wait_until 10 phase_is p4 idle
+before=$(sent)
+check 'until there is a packet for it' eval 'not ping_ok lana 10.9.0.14 -W 1 && wait_until 10 phase_is p4 offered waiting &&
+	wait_until 10 eval "at_least \$(sent) $((before + 1))"'
 
 # p1 direct, p2 relayed, p3 checks what never answers, p4 is not there.
 peer_kill p2
