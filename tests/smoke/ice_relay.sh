@@ -28,8 +28,8 @@ peer=$(in_box peer "$ICEPEER" 51820)
 udp="--server turn:192.0.2.3 $TURN_USER"
 tcp="--server turn:192.0.2.3?transport=tcp $TURN_USER"
 tls="--server turns:192.0.2.3 $TURN_USER"
-check 'WireGuard passes a relayed pair for four lifetimes' drive relay "$hub $udp" "$peer $udp" stay=40
-check 'relayed pairs go on from their blobs' drive restart "$hub $udp" "$peer $udp" relay=1 n=3 stay=20
+check 'WireGuard passes a relayed pair for two lifetimes' drive relay "$hub $udp" "$peer $udp" stay=24
+check 'relayed pairs go on from their blobs' drive restart "$hub $udp" "$peer $udp" relay=1 n=3 stay=14
 check 'our relay by TCP' drive relay "$hub $tcp" "$peer $udp" stay=3
 check 'our relay by TLS' drive relay "$hub $tls" "$peer $udp" stay=3
 unset STRAIT_ICE_TURN_SCALE
