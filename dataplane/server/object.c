@@ -28,7 +28,7 @@ struct object {
 	uint16_t blob_len;
 	uint8_t slot; // of its kind
 	bool marked;
-	uint8_t data[]; // body, then blob
+	_Alignas(uint64_t) uint8_t data[]; // body, then blob
 };
 
 struct kind_state {
