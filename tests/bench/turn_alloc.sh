@@ -48,6 +48,9 @@ for ((i = 0; i < rounds; i++)); do
 done
 per_s=$(jq -s 'map(.per_s) | sort | .[length / 2 | floor]' "$LAB_DIR/rounds")
 printf '  %-36s %9.0f\n' turn.alloc_per_s "$per_s"
+jq -r '"  per s \(.per_s), asked again \(.repeats); us of CPU a session, straitd and strait-dp with its end: " +
+	"client \(.client_us) straitd \(.straitd_us) strait-dp \(.dp_us)"' "$LAB_DIR/rounds"
 [ -z "$json" ] || jq -s '{"turn.alloc_per_s": (map(.per_s) | sort | .[length / 2 | floor]),
-	"turn.alloc.straitd_us": (map(.straitd_us) | min), "turn.alloc.dp_us": (map(.dp_us) | min)}' "$LAB_DIR/rounds" >"$json"
+	"turn.alloc.straitd_us": (map(.straitd_us) | min), "turn.alloc.dp_us": (map(.dp_us) | min),
+	"turn.alloc.client_us": (map(.client_us) | min)}' "$LAB_DIR/rounds" >"$json"
 lab_finish

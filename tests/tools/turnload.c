@@ -69,6 +69,16 @@ static uint64_t now_us(void)
 	return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
 }
 
+// Of this process, user and system.
+static double cpu_us(void)
+{
+	struct rusage u;
+
+	getrusage(RUSAGE_SELF, &u);
+	return (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) * 1e6 +
+	       (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec);
+}
+
 // ---- one client ------------------------------------------------------------------------------------
 
 static void begin(struct client *c, uint16_t method)
@@ -245,18 +255,20 @@ static int cmd_alloc(int argc, char **argv)
 		     window = argc > 9 ? (unsigned int)atoi(argv[9]) : 256, good;
 	struct client **all;
 	uint64_t begun;
-	double seconds;
+	double seconds, cpu;
 	int epoll;
 
 	if (!addr_parse(&peer, argv[7]))
 		die("peer");
 	all = clients(count, &epoll);
+	cpu = cpu_us();
 	begun = now_us();
 	good = run(all, count, window, BOUND, epoll);
 	seconds = (double)(now_us() - begun) / 1e6;
 	printf("{\"sessions\": %u, \"failed\": %u, \"seconds\": %.3f, \"per_s\": %.0f, "
-	       "\"repeats\": %llu}\n",
-		good, count - good, seconds, good / seconds, (unsigned long long)repeats);
+	       "\"client_us\": %.1f, \"repeats\": %llu}\n",
+		good, count - good, seconds, good / seconds, (cpu_us() - cpu) / count,
+		(unsigned long long)repeats);
 	freeing = argc > 10 && !strcmp(argv[10], "free");
 	if (freeing && run(all, count, window, FREED, epoll) != count)
 		good = 0;
