@@ -22,7 +22,7 @@
 #define PUNT_OTHER_BURST  400
 // Handing a message up costs as much as relaying fifty: an lcore that does not keep up with what arrives has no time
 // for strangers, or those it knows wait in its ring behind them.
-#define PUNT_BEHIND       4  // passes in a row with a whole burst (struct lcore) ...
+#define PUNT_BEHIND       32 // passes in a row with a whole burst (struct lcore) ...
 #define PUNT_BEHIND_SHARE 10 // ... from which on others get this part of their rate
 
 struct turn_way {
