@@ -43,6 +43,8 @@ struct stage_stats {
 	uint64_t calls, packets, cycles;
 };
 
+#define LCORE_RXQ_MAX 64
+
 // What main assigned to an lcore: immutable, replaced whole, freed after quiescence.
 struct lcore_plan {
 	uint16_t nb_rx;
@@ -50,8 +52,9 @@ struct lcore_plan {
 		uint16_t if_id;
 		uint16_t eth_port;
 		uint16_t queue;
-		uint16_t host; // 1: the host device of if_id, 0: the port itself
-	} rx[64];
+		uint8_t host; // 1: the host device of if_id, 0: the port itself
+		uint8_t tap;  // each look at it is a system call
+	} rx[LCORE_RXQ_MAX];
 	// For each DPDK port: the queue this lcore may transmit on, or TXQ_NONE and the lcore that may.
 	struct lcore_txq {
 		uint16_t queue;
@@ -140,8 +143,12 @@ struct lcore {
 	uint64_t icmp_tokens, icmp_stamp, icmp_cost; // rate limit of errors made here, in TSC units
 	uint16_t ip_id;                              // of outer IPv4 headers
 	uint16_t rx_next;                            // queue that the next pass polls first
-	uint16_t rx_behind; // passes in a row in which a port had a whole burst waiting
-	uint32_t tx_ports;  // DPDK ports with something in tx[]
+	struct {
+		uint64_t due;  // TSC from which on it is looked at again
+		uint64_t wait; // the last pause
+	} taps[LCORE_RXQ_MAX]; // by the queue's place in the plan
+	uint16_t rx_behind;    // passes in a row in which a port had a whole burst waiting
+	uint32_t tx_ports;     // DPDK ports with something in tx[]
 	struct outbuf tx[RTE_MAX_ETHPORTS];
 	uint64_t handoff_lcores; // lcores with something in out[]
 	struct outbuf out[LCORE_MAX];

@@ -266,7 +266,7 @@ static void run(void)
 		uint64_t ticks;
 
 		if (n < 0)
-			continue; // net_tap has a signal sent for each frame of the kernel's
+			continue; // a signal
 		for (int i = 0; i < n; i++) {
 			if (evs[i].data.u32 == WATCH_SIGNAL && stop_asked())
 				return;

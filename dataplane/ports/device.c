@@ -25,6 +25,8 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+// What net_tap calls a ring is the pieces that one frame may come in, each described anew to each read(): room for 64 kB.
+#define TAP_RING     34
 #define RING_DEFAULT 1024 // descriptors; 100 ms of the loss tests' stream many times over
 
 #define HARDWARE_RX                                                                                \
@@ -52,6 +54,11 @@ static const struct soft_driver {
 	{"net_null", true},
 	{"net_pcap", true},
 };
+
+bool device_is_tap(const struct device *d)
+{
+	return strcmp(d->driver, "net_tap") == 0 || strcmp(d->driver, "net_tun") == 0;
+}
 
 static const struct soft_driver *soft_driver_find(const char *driver)
 {
@@ -246,8 +253,11 @@ static int queues_set_up(const struct device_want *want, const struct device *d)
 {
 	uint16_t nb_rx = want->ring_size != 0 ? want->ring_size : RING_DEFAULT, nb_tx = nb_rx;
 	int socket = rte_eth_dev_socket_id(d->eth);
-	int rc = rte_eth_dev_adjust_nb_rx_tx_desc(d->eth, &nb_rx, &nb_tx);
+	int rc;
 
+	if (device_is_tap(d))
+		nb_rx = TAP_RING;
+	rc = rte_eth_dev_adjust_nb_rx_tx_desc(d->eth, &nb_rx, &nb_tx);
 	for (uint16_t q = 0; q < d->nb_rxq && rc == 0; q++)
 		rc = rte_eth_rx_queue_setup(
 			d->eth, q, nb_rx, (unsigned int)socket, NULL, device_pool);

@@ -37,6 +37,7 @@ void device_init(struct rte_mempool *pool);
 int device_attach(const struct device_want *want, struct device *ret);
 void device_quiet(struct device *d);  // undoes what would stay on a raw interface
 void device_detach(struct device *d); // stops, closes and removes it
+bool device_is_tap(const struct device *d);
 // The kernel's end of a tap was deleted. It may have been moved to another namespace or renamed: that is no loss.
 bool device_gone(const struct device *d);
 int device_mtu_set(struct device *d, uint16_t mtu);

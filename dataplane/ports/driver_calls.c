@@ -9,16 +9,25 @@
 // truncated, so that large fragmented packets could not pass; and the lcores, which reassemble what is for
 // this box and route the rest as it is, would never see a fragment. That one flag is taken out.
 //
+// fcntl: net_tap has the kernel send a signal for each frame, by which it knows when it need not look. Each costs the
+// sender more than the frame and takes main out of its sleep. The lcores look by the clock instead (stages/rx.c): they
+// make no use of the signals, and without one the driver reads whenever it is asked.
+//
 // poll: with a full transmit ring net_af_packet waits for the kernel without limit, and with it everything
 // else on that lcore. It is told at once instead that there is no room; stage tx tries again a few times
 // and counts the drop.
 #include "packet_ring.h"
 #include "xdp_socket.h"
 
+#include <fcntl.h>
 #include <linux/if_packet.h>
+#include <linux/if_tun.h>
 #include <linux/if_xdp.h>
 #include <linux/poll.h>
+#include <net/if.h>
+#include <stdarg.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -55,6 +64,29 @@ int setsockopt(int fd, int level, int name, const void *value, socklen_t len)
 	rc = (int)syscall(SYS_setsockopt, fd, level, name, &fanout, len);
 	packet_ring_add(fd);
 	return rc;
+}
+
+static bool is_tap(int fd)
+{
+	struct ifreq ifr;
+
+	return ioctl(fd, TUNGETIFF, &ifr) == 0;
+}
+
+// The driver was compiled for large files, whose name it is.
+int fcntl64(int fd, int cmd, ...);
+
+int fcntl64(int fd, int cmd, ...)
+{
+	va_list ap;
+	long arg;
+
+	va_start(ap, cmd);
+	arg = va_arg(ap, long); // as glibc reads it, whatever was given
+	va_end(ap);
+	if (cmd == F_SETFL && (arg & O_ASYNC) != 0 && is_tap(fd))
+		arg &= ~O_ASYNC;
+	return (int)syscall(SYS_fcntl, fd, cmd, arg);
 }
 
 // <poll.h> would say that a poll() only writes to fds.

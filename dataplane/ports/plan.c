@@ -18,6 +18,7 @@ struct planned {
 	uint16_t eth;
 	uint16_t nb_rxq, nb_txq;
 	uint16_t host;
+	bool tap;
 };
 
 static struct planned planned[RTE_MAX_ETHPORTS];
@@ -36,7 +37,8 @@ void plan_add(const struct plan_device *d)
 		.eth = d->eth,
 		.nb_rxq = d->nb_rxq,
 		.nb_txq = d->nb_txq,
-		.host = d->host};
+		.host = d->host,
+		.tap = d->tap};
 }
 
 uint16_t plan_rx_lcore(uint16_t eth, uint16_t queue, uint16_t nb_lcores)
@@ -71,8 +73,11 @@ static void rx_fill(struct lcore_plan *plan, const struct planned *p, uint16_t l
 			log_error("plan: too many receive queues lcore=%u", lcore);
 			return;
 		}
-		plan->rx[plan->nb_rx++] = (struct lcore_rxq){
-			.if_id = p->if_id, .eth_port = p->eth, .queue = q, .host = p->host};
+		plan->rx[plan->nb_rx++] = (struct lcore_rxq){.if_id = p->if_id,
+			.eth_port = p->eth,
+			.queue = q,
+			.host = p->host,
+			.tap = p->tap};
 	}
 }
 

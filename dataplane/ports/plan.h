@@ -3,6 +3,7 @@
 // Builds and publishes what each lcore polls and transmits on. main only.
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct plan_device {
@@ -10,6 +11,7 @@ struct plan_device {
 	uint16_t eth;
 	uint16_t nb_rxq, nb_txq;
 	uint16_t host; // 1: the host device of if_id
+	bool tap;      // each look at a receive queue is a system call
 };
 
 void plan_clear(void);

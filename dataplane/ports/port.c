@@ -60,8 +60,12 @@ void ports_init(struct rte_mempool *pool)
 
 static void plan_add_device(uint16_t if_id, const struct device *d, uint16_t host)
 {
-	plan_add(&(struct plan_device){
-		.if_id = if_id, .eth = d->eth, .nb_rxq = d->nb_rxq, .nb_txq = d->nb_txq, .host = host});
+	plan_add(&(struct plan_device){.if_id = if_id,
+		.eth = d->eth,
+		.nb_rxq = d->nb_rxq,
+		.nb_txq = d->nb_txq,
+		.host = host,
+		.tap = device_is_tap(d)});
 }
 
 void lcore_plans_publish(void)

@@ -8,6 +8,7 @@
 #include "trace.h"
 
 #include <rte_cycles.h>
+#include <rte_ethdev.h>
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -393,6 +394,51 @@ static void captures_of_a_tunnel_hold_the_inner_packets(void)
 	end();
 }
 
+// Sends a frame to itself on the tap's ring and has lcore 0 look, so many microseconds later.
+static unsigned int look(struct lcore *lc, bool send, unsigned int us)
+{
+	struct rte_mbuf *m = send ? frame(RIG_WAN, to(RIG_FAR_HOST)) : NULL;
+	struct vec *in = &lc->in[ST_STAGE_rx];
+	unsigned int n;
+
+	if (m != NULL)
+		CU_ASSERT_EQUAL(rte_eth_tx_burst(RIG_DEV_WAN_TAP, 0, &m, 1), 1);
+	lc->now += lc->hz / 1000000 * us;
+	n = rx_poll(lc);
+	rte_pktmbuf_free_bulk(in->m, in->n);
+	in->n = 0;
+	return n;
+}
+
+static void a_tap_is_looked_at_by_the_clock(void)
+{
+	struct lcore *lc = lcores.lc[0];
+	const struct lcore_plan *before = atomic_load(&lc->plan);
+	static struct lcore_plan plan;
+	unsigned int us;
+
+	begin();
+	plan = *before;
+	plan.nb_rx = 1;
+	plan.rx[0] = (struct lcore_rxq){
+		.if_id = RIG_WAN, .eth_port = RIG_DEV_WAN_TAP, .host = 1, .tap = 1};
+	atomic_store(&lc->plan, &plan);
+	CU_ASSERT_EQUAL(look(lc, true, 1000), 1);
+	CU_ASSERT_EQUAL(look(lc, true, 1), 0); // not at each pass
+	CU_ASSERT_EQUAL(look(lc, false, 10), 1);
+	for (us = 0; us < 2000; us++)
+		CU_ASSERT_EQUAL(look(lc, false, 1), 0);
+	CU_ASSERT_EQUAL(look(lc, true, 1), 0); // silent for long ...
+	for (us = 1; us < 300 && look(lc, false, 1) == 0;)
+		us++;
+	CU_ASSERT(us < 252); // ... and never for longer than an idle lcore sleeps
+	plan.rx[0].tap = 0;
+	CU_ASSERT_EQUAL(look(lc, true, 0), 1);
+	CU_ASSERT_EQUAL(look(lc, true, 0), 1);
+	atomic_store(&lc->plan, before);
+	end();
+}
+
 int main(void)
 {
 	static const struct rig_test tests[] = {
@@ -404,6 +450,7 @@ int main(void)
 		{"taps send frames as they are", taps_send_frames_as_they_are},
 		{"routes that refuse say so", routes_that_refuse_say_so},
 		{"hop limits end", hop_limits_end},
+		{"a tap is looked at by the clock", a_tap_is_looked_at_by_the_clock},
 		{"errors about errors are not made", errors_about_errors_are_not_made},
 		{"errors are limited", errors_are_limited},
 		{"packets wait for a neighbour", packets_wait_for_a_neighbour},
