@@ -151,6 +151,11 @@ int64_t wg_wall_us(void); // wall clock
 void wg_timer_rearm(struct wg *wg);
 void wg_note_asleep(struct wg *wg, uint64_t asleep_ms); // suspended since boot, now
 struct wg_iface *wg_iface_find(struct wg *wg, const char *name);
+
+// wg_dp.c
+void wg_recovery_end(struct wg *wg); // what is configured has taken its share of wg->recovered
+
+// wg_stats.c
 void wg_stats_refresh(struct wg *wg, void (*done)(void *arg), void *arg); // done may be NULL
 void wg_reconcile(struct wg *wg); // events were lost: ask the data plane
 
