@@ -7,6 +7,7 @@
 //
 //   away --connect--> recovering (first time: dumps) --> syncing (walk of the store) --> ready
 //        <-------------------------- connection lost ---------------------------------/
+#include "../before_poll.h"
 #include "dp_items.h"
 #include "dp_send.h"
 
@@ -195,8 +196,7 @@ static void clear_queues(struct dp *dp)
 {
 	g_queue_clear_full(&dp->direct, dp_out_free);
 	g_queue_clear_full(&dp->queue, dp_out_free);
-	dp_out_free(dp->stalled);
-	dp->stalled = NULL;
+	g_queue_clear_full(&dp->stalled, dp_out_free);
 	dp->in_flight = 0;
 	dp->walking = false;
 	dp->walk_next = NULL;
@@ -245,6 +245,8 @@ struct dp *dp_new(const char *socket_path, const struct dp_ops *ops, void *arg)
 	dp->late = g_array_new(FALSE, FALSE, sizeof(struct dp_late));
 	g_queue_init(&dp->direct);
 	g_queue_init(&dp->queue);
+	g_queue_init(&dp->stalled);
+	dp->hook = before_poll_add(dp_pump_now, dp);
 	return dp;
 }
 
@@ -252,8 +254,10 @@ void dp_free(struct dp *dp)
 {
 	if (!dp)
 		return;
+	dp_pump_now(dp); // orders of the end
 	dp_link_free(dp->link);
 	clear_queues(dp);
+	g_source_remove(dp->hook);
 	if (dp->late_source)
 		g_source_remove(dp->late_source);
 	g_array_free(dp->late, TRUE);

@@ -22,7 +22,8 @@
 #define BACKOFF_MAX_MS  1000
 #define HELLO_WAIT_MS   5000
 #define SOCKET_BUFFER   (4 * 1024 * 1024)
-#define READ_BURST      256 // datagrams per wake-up, so that other sources get their turn
+#define READ_BATCH      32 // datagrams per call
+#define READ_BATCHES    8  // calls per wake-up, so that other sources get their turn
 #define SOCKET_NAME_MAX sizeof(((struct sockaddr_un *)0)->sun_path)
 
 struct dp_link {
@@ -166,55 +167,76 @@ static int fd_of(struct msghdr *mh)
 	return ret;
 }
 
-// One datagram. False: nothing more to read, or the connection is gone.
-static bool read_one(struct dp_link *l)
-{
-	_Alignas(8) uint8_t buf[ST_MSG_MAX];
-	_Alignas(struct cmsghdr) char control[CMSG_SPACE(4 * sizeof(int))];
-	struct iovec iov = {.iov_base = buf, .iov_len = sizeof(buf)};
-	struct msghdr mh = {.msg_iov = &iov,
-		.msg_iovlen = 1,
-		.msg_control = control,
-		.msg_controllen = sizeof(control)};
-	const struct st_msg *m = (const void *)buf;
-	ssize_t n = recvmsg(l->fd, &mh, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-	int fd;
+struct datagram {
+	const uint8_t *data;
+	size_t len;
+	int fd; // -1 = none
+	int flags;
+};
 
-	if (n < 0 && (errno == EAGAIN || errno == EINTR))
-		return errno == EINTR;
-	if (n <= 0) {
-		lose(l, n ? strerror(errno) : "closed by strait-dp");
-		return false;
-	}
-	fd = fd_of(&mh);
-	if ((size_t)n < sizeof(*m) || (mh.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) ||
-		(size_t)n != sizeof(*m) + m->body_len + m->blob_len) {
-		if (fd >= 0)
-			close(fd);
-		lose(l, "datagram with wrong lengths");
-		return false;
-	}
-	if (!l->up) {
-		if (fd >= 0)
-			close(fd);
-		take_hello(l, m, buf + sizeof(*m));
+static void give(struct dp_link *l, const struct datagram *d)
+{
+	const struct st_msg *m = (const void *)d->data;
+	const uint8_t *body = d->data + sizeof(*m);
+
+	if (d->len < sizeof(*m) || (d->flags & (MSG_TRUNC | MSG_CTRUNC)) ||
+		d->len != sizeof(*m) + m->body_len + m->blob_len) {
+		if (d->fd >= 0)
+			close(d->fd);
+		lose(l, d->len ? "datagram with wrong lengths" : "closed by strait-dp");
+	} else if (!l->up) {
+		if (d->fd >= 0)
+			close(d->fd);
+		take_hello(l, m, body);
 	} else {
-		l->ops->message(m, buf + sizeof(*m), buf + sizeof(*m) + m->body_len, fd, l->arg);
+		l->ops->message(m, body, body + m->body_len, d->fd, l->arg);
 	}
 	if (l->broken) {
 		close_link(l);
 		l->backoff_ms = BACKOFF_MAX_MS;
 		retry_later(l);
 	}
-	return l->fd >= 0;
+}
+
+// How many were there, 0 when there is nothing more to read or the connection is gone.
+static int read_some(struct dp_link *l)
+{
+	static _Alignas(8) uint8_t buf[READ_BATCH][ST_MSG_MAX];
+	_Alignas(struct cmsghdr) uint8_t control[READ_BATCH][CMSG_SPACE(4 * sizeof(int))];
+	struct mmsghdr msgs[READ_BATCH];
+	struct iovec iov[READ_BATCH];
+	int fd = l->fd, n;
+
+	for (int i = 0; i < READ_BATCH; i++) {
+		iov[i] = (struct iovec){.iov_base = buf[i], .iov_len = sizeof(buf[i])};
+		msgs[i] = (struct mmsghdr){.msg_hdr = {.msg_iov = &iov[i],
+						   .msg_iovlen = 1,
+						   .msg_control = control[i],
+						   .msg_controllen = sizeof(control[i])}};
+	}
+	n = recvmmsg(fd, msgs, READ_BATCH, MSG_DONTWAIT | MSG_CMSG_CLOEXEC, NULL);
+	if (n < 0 && errno != EAGAIN && errno != EINTR)
+		lose(l, strerror(errno));
+	for (int i = 0; i < n; i++) {
+		struct datagram d = {.data = buf[i],
+			.len = msgs[i].msg_len,
+			.fd = fd_of(&msgs[i].msg_hdr),
+			.flags = msgs[i].msg_hdr.msg_flags};
+
+		if (l->fd == fd)
+			give(l, &d);
+		else if (d.fd >= 0)
+			close(d.fd); // of a connection that is gone
+	}
+	return l->fd == fd ? MAX(n, 0) : 0;
 }
 
 static int on_readable(int fd, GIOCondition cond, void *arg)
 {
 	struct dp_link *l = arg;
 
-	for (unsigned int i = 0; i < READ_BURST; i++)
-		if (!read_one(l))
+	for (unsigned int i = 0; i < READ_BATCHES; i++)
+		if (read_some(l) < READ_BATCH)
 			break;
 	// When the connection went away the source was removed already.
 	return l->fd == fd ? G_SOURCE_CONTINUE : G_SOURCE_REMOVE;
@@ -388,26 +410,37 @@ bool dp_link_is_absent(const struct dp_link *l)
 	return l->absent;
 }
 
-int dp_link_send(struct dp_link *l, const void *data, size_t len, int fd)
+static int send_some(struct dp_link *l, struct iovec *iov, unsigned int n, int fd)
 {
-	struct iovec iov = {.iov_base = (void *)data, .iov_len = len};
+	int r;
+
+	do {
+		if (n > 1)
+			r = st_send_batch(l->fd, iov, n, MSG_DONTWAIT);
+		else
+			r = st_send(l->fd, iov, 1, fd, MSG_DONTWAIT) ?: 1;
+	} while (r == -EINTR);
+	return r;
+}
+
+int dp_link_send(struct dp_link *l, struct iovec *iov, unsigned int n, int fd)
+{
 	int r;
 
 	if (!l->up || l->broken)
 		return -ENOTCONN;
-	do
-		r = st_send(l->fd, &iov, 1, fd, MSG_DONTWAIT);
-	while (r == -EINTR);
-	if (!r)
-		return 0;
-	if (r == -EAGAIN || r == -ENOBUFS) {
+	r = send_some(l, iov, n, fd);
+	if (r == (int)n)
+		return r;
+	if (r > 0 || r == -EAGAIN || r == -ENOBUFS) {
 		if (!l->out_source)
 			l->out_source = g_unix_fd_add(l->fd, G_IO_OUT, on_writable, l);
-		return -EAGAIN;
+		return r > 0 ? r : -EAGAIN;
 	}
 	// The reading side sees the same end and calls down(); nothing is called back from a send.
 	return -ENOTCONN;
 }
+_Static_assert(DP_LINK_BATCH <= ST_SEND_BATCH, "one call carries them");
 
 void dp_link_break(struct dp_link *l, const char *why)
 {

@@ -8,6 +8,9 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/uio.h>
+
+#define DP_LINK_BATCH 64
 
 struct dp_link;
 
@@ -26,7 +29,8 @@ void dp_link_start(struct dp_link *l);
 bool dp_link_is_up(const struct dp_link *l);
 // True once an attempt to connect has been refused and none has succeeded since: nobody is there.
 bool dp_link_is_absent(const struct dp_link *l);
-// One whole datagram. 0, -EAGAIN (writable() will be called), -ENOTCONN. The caller keeps fd.
-int dp_link_send(struct dp_link *l, const void *data, size_t len, int fd);
+// Whole datagrams, at most DP_LINK_BATCH; one with a descriptor goes alone. How many went, or none and -EAGAIN (then, and
+// when some remain, writable() will be called) or -ENOTCONN. The caller keeps fd.
+int dp_link_send(struct dp_link *l, struct iovec *iov, unsigned int n, int fd);
 // The other end broke the protocol: close and connect again. Safe inside message().
 void dp_link_break(struct dp_link *l, const char *why);

@@ -268,12 +268,10 @@ static struct dp_out *next_queued(struct dp *dp)
 
 static struct dp_out *next_out(struct dp *dp)
 {
-	struct dp_out *o = dp->stalled;
+	struct dp_out *o = g_queue_pop_head(&dp->stalled);
 
-	if (o) {
-		dp->stalled = NULL;
+	if (o)
 		return o;
-	}
 	if (!g_queue_is_empty(&dp->direct))
 		return g_queue_pop_head(&dp->direct);
 	if (dp->state == DP_RECOVERING)
@@ -282,25 +280,74 @@ static struct dp_out *next_out(struct dp *dp)
 	return o || !dp->walking ? o : walk(dp);
 }
 
-void dp_pump(struct dp *dp)
+// Those that one call can take: a descriptor goes alone.
+static unsigned int take_batch(struct dp *dp, struct dp_out **batch)
 {
-	while (dp->state != DP_AWAY && dp->in_flight < WINDOW) {
+	unsigned int n = 0, room = MIN(DP_LINK_BATCH, WINDOW - dp->in_flight);
+
+	while (n < room) {
 		struct dp_out *o = next_out(dp);
-		struct dp_request *r;
 
 		if (!o)
-			return;
-		if (dp_link_send(dp->link, o->data, o->len, o->fd)) {
-			// -EAGAIN: writable() comes back here. Else: down() is about to clear it all.
-			dp->stalled = o;
-			return;
+			break;
+		if (n > 0 && o->fd >= 0) {
+			g_queue_push_head(&dp->stalled, o);
+			break;
 		}
-		r = o->request ? g_hash_table_lookup(dp->requests, GUINT_TO_POINTER(o->request))
-			       : NULL;
-		if (r) {
-			r->sent = true;
-			dp->in_flight++;
-		}
-		dp_out_free(o);
+		batch[n++] = o;
+		if (o->fd >= 0)
+			break;
 	}
+	return n;
+}
+
+static void note_sent(struct dp *dp, struct dp_out *o)
+{
+	struct dp_request *r =
+		o->request ? g_hash_table_lookup(dp->requests, GUINT_TO_POINTER(o->request)) : NULL;
+
+	if (r) {
+		r->sent = true;
+		dp->in_flight++;
+	}
+	dp_out_free(o);
+}
+
+static bool send_batch(struct dp *dp, struct dp_out **batch, unsigned int n)
+{
+	struct iovec iov[DP_LINK_BATCH];
+	unsigned int sent;
+	int r;
+
+	for (unsigned int i = 0; i < n; i++)
+		iov[i] = (struct iovec){.iov_base = batch[i]->data, .iov_len = batch[i]->len};
+	r = dp_link_send(dp->link, iov, n, batch[0]->fd);
+	sent = r > 0 ? (unsigned int)r : 0;
+	for (unsigned int i = 0; i < sent; i++)
+		note_sent(dp, batch[i]);
+	// -EAGAIN: writable() comes back here. Else: down() is about to clear it all.
+	for (unsigned int i = n; i-- > sent;)
+		g_queue_push_head(&dp->stalled, batch[i]);
+	return sent == n;
+}
+
+void dp_pump_now(void *arg)
+{
+	struct dp *dp = arg;
+	struct dp_out *batch[DP_LINK_BATCH];
+
+	if (!dp->pump_due)
+		return;
+	dp->pump_due = false;
+	while (dp->state != DP_AWAY && dp->in_flight < WINDOW) {
+		unsigned int n = take_batch(dp, batch);
+
+		if (!n || !send_batch(dp, batch, n))
+			return;
+	}
+}
+
+void dp_pump(struct dp *dp)
+{
+	dp->pump_due = true;
 }

@@ -37,8 +37,10 @@ struct dp {
 	uint32_t seq;
 	GHashTable *requests; // seq -> struct request
 	unsigned int in_flight;
-	GQueue direct, queue;   // of struct out
-	struct dp_out *stalled; // taken from its place, not sent yet
+	GQueue direct, queue; // of struct out
+	GQueue stalled;       // of struct out: taken from their places, not sent yet
+	unsigned int hook;    // before_poll
+	bool pump_due;
 	uint64_t instance;
 	bool recovered;
 	// sync
@@ -70,4 +72,5 @@ void dp_request_free(void *request);
 
 void dp_start_sync(struct dp *dp);
 void dp_enqueue(struct dp *dp, struct dp_out *o);
-void dp_pump(struct dp *dp); // sends what may be sent now
+void dp_pump(struct dp *dp); // what may be sent leaves at the end of this turn of the loop
+void dp_pump_now(void *dp);

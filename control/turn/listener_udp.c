@@ -204,6 +204,7 @@ static int open_one(struct turn *t, const struct st_addr *addr, bool v4, uint16_
 
 static void close_one(struct turn *t, struct turn_udp *u, bool unpark)
 {
+	wg_socket_flush();
 	for (int i = 0; i < TURN_LANES; i++) {
 		struct turn_udp_socket *s = &u->lanes[i];
 
@@ -295,8 +296,8 @@ void turn_udp_send(struct turn *t, const struct turn_tuple *to, const void *data
 
 		if (!serves(u, &to->server, ntohs(to->server_port_be)))
 			continue;
-		wg_socket_send(u->lanes[TURN_LANE_KNOWN].fd, &to->server, &to->client,
-			to->client_port_be, 0, data, len);
+		wg_socket_send_later(u->lanes[TURN_LANE_KNOWN].fd, &to->server, &to->client,
+			to->client_port_be, data, len);
 		return;
 	}
 }

@@ -4,7 +4,9 @@
 #include "server.h"
 
 #include "../addr.h"
+#include "../before_poll.h"
 #include "../config/config.h"
+#include "../wg/wg_socket.h"
 #include "relay_kernel.h"
 #include "server_parts.h"
 
@@ -38,6 +40,11 @@ static int on_tick(void *arg)
 	return G_SOURCE_CONTINUE;
 }
 
+static void on_end_of_turn(void *arg)
+{
+	wg_socket_flush();
+}
+
 struct turn *turn_new(struct dp *dp, const char *run_dir, char **ret_error)
 {
 	struct seal *seal = seal_new(run_dir, ret_error);
@@ -56,6 +63,7 @@ struct turn *turn_new(struct dp *dp, const char *run_dir, char **ret_error)
 	seal_derive(seal, "turn nonces", master);
 	turn_core_init(&t->core, dp, seal, master, t);
 	sodium_memzero(master, sizeof(master));
+	t->hook = before_poll_add(on_end_of_turn, t);
 	t->core.send = on_send;
 	t->core.kernel_open = turn_kernel_open;
 	t->core.kernel_close = turn_kernel_close;
@@ -85,6 +93,7 @@ void turn_free(struct turn *t)
 		return;
 	if (t->tick)
 		g_source_remove(t->tick);
+	g_source_remove(t->hook);
 	turn_icmp_close(t);
 	turn_udp_close_all(t, false);
 	drop_old_sockets(t, false);

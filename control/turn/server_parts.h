@@ -59,6 +59,7 @@ struct turn {
 	struct turn_strangers *strangers;
 	struct turn_icmp_listener *icmp[TURN_FAMILIES];
 	unsigned int tick;
+	unsigned int hook; // before_poll
 };
 
 // ---- strangers.c -------------------------------------------------------------------------------------

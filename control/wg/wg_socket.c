@@ -25,6 +25,16 @@ static struct {
 	_Alignas(struct cmsghdr) uint8_t control[WG_SOCKET_BATCH][CONTROL_LEN];
 } rx;
 
+static struct {
+	int fd;
+	unsigned int n;
+	struct mmsghdr msgs[WG_SOCKET_BATCH];
+	struct iovec iov[WG_SOCKET_BATCH];
+	struct sockaddr_storage to[WG_SOCKET_BATCH];
+	uint8_t data[WG_SOCKET_BATCH][WG_SOCKET_PAYLOAD];
+	_Alignas(struct cmsghdr) uint8_t control[WG_SOCKET_BATCH][CONTROL_LEN];
+} tx;
+
 enum wg_family wg_family_of(const struct st_addr *a)
 {
 	return addr_is_v4(a) ? WG_V4 : WG_V6;
@@ -222,21 +232,61 @@ static size_t control_fill(struct msghdr *h, const struct st_addr *local, bool v
 	}
 }
 
+// iov, to and control are the caller's.
+static void head_fill(struct msghdr *h, const struct st_addr *local, const struct st_addr *remote,
+	uint16_t remote_port_be, uint8_t tos)
+{
+	memset(h->msg_control, 0, CONTROL_LEN);
+	h->msg_controllen = CONTROL_LEN;
+	h->msg_namelen = addr_to_sockaddr(h->msg_name, remote, remote_port_be);
+	h->msg_iovlen = 1;
+	h->msg_controllen = control_fill(h, local, addr_is_v4(remote), tos);
+}
+
 int wg_socket_send(int fd, const struct st_addr *local, const struct st_addr *remote,
 	uint16_t remote_port_be, uint8_t tos, const void *data, size_t len)
 {
-	_Alignas(struct cmsghdr) uint8_t control[CONTROL_LEN] = {0};
+	_Alignas(struct cmsghdr) uint8_t control[CONTROL_LEN];
 	struct sockaddr_storage to;
 	struct iovec iov = {(void *)data, len};
-	struct msghdr h = {
-		.msg_name = &to,
-		.msg_namelen = addr_to_sockaddr(&to, remote, remote_port_be),
-		.msg_iov = &iov,
-		.msg_iovlen = 1,
-		.msg_control = control,
-		.msg_controllen = sizeof(control),
-	};
+	struct msghdr h = {.msg_name = &to, .msg_iov = &iov, .msg_control = control};
 
-	h.msg_controllen = control_fill(&h, local, addr_is_v4(remote), tos);
+	head_fill(&h, local, remote, remote_port_be, tos);
 	return sendmsg(fd, &h, MSG_DONTWAIT) < 0 ? -errno : 0;
+}
+
+void wg_socket_flush(void)
+{
+	unsigned int at = 0;
+
+	while (at < tx.n) {
+		int sent = sendmmsg(tx.fd, tx.msgs + at, tx.n - at, MSG_DONTWAIT);
+
+		if (sent < 0 && errno == EINTR)
+			continue;
+		if (sent < 0 && (errno == EAGAIN || errno == ENOBUFS))
+			break;
+		at += sent > 0 ? (unsigned int)sent : 1; // one that cannot go is in nobody's way
+	}
+	tx.n = 0;
+}
+
+void wg_socket_send_later(int fd, const struct st_addr *local, const struct st_addr *remote,
+	uint16_t remote_port_be, const void *data, size_t len)
+{
+	unsigned int i;
+
+	if (tx.n == WG_SOCKET_BATCH || (tx.n && (tx.fd != fd || len > WG_SOCKET_PAYLOAD)))
+		wg_socket_flush();
+	if (len > WG_SOCKET_PAYLOAD) {
+		wg_socket_send(fd, local, remote, remote_port_be, 0, data, len);
+		return;
+	}
+	i = tx.n++;
+	tx.fd = fd;
+	memcpy(tx.data[i], data, len);
+	tx.iov[i] = (struct iovec){tx.data[i], len};
+	tx.msgs[i].msg_hdr = (struct msghdr){
+		.msg_name = &tx.to[i], .msg_iov = &tx.iov[i], .msg_control = tx.control[i]};
+	head_fill(&tx.msgs[i].msg_hdr, local, remote, remote_port_be, 0);
 }

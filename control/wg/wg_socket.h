@@ -45,3 +45,8 @@ int wg_socket_receive(int fd, wg_socket_received fn, void *arg);
 // local all zero = the kernel's choice. 0 or -errno.
 int wg_socket_send(int fd, const struct st_addr *local, const struct st_addr *remote,
 	uint16_t remote_port_be, uint8_t tos, const void *data, size_t len);
+// The same, together with others of this socket at the next flush, or when there are WG_SOCKET_BATCH. Who uses it flushes
+// before the loop polls and before fd is closed. What the kernel does not take then is lost, as on the way.
+void wg_socket_send_later(int fd, const struct st_addr *local, const struct st_addr *remote,
+	uint16_t remote_port_be, const void *data, size_t len);
+void wg_socket_flush(void);

@@ -29,3 +29,17 @@ static inline int st_send(int sock, const struct iovec *iov, size_t n, int fd, i
 	}
 	return sendmsg(sock, &mh, flags | MSG_NOSIGNAL) < 0 ? -errno : 0;
 }
+
+#define ST_SEND_BATCH 64
+
+// Whole messages without descriptors, at most ST_SEND_BATCH of them, by one call. How many went, or -errno when none did.
+static inline int st_send_batch(int sock, struct iovec *iov, unsigned int n, int flags)
+{
+	struct mmsghdr msgs[ST_SEND_BATCH];
+	int sent;
+
+	for (unsigned int i = 0; i < n; i++)
+		msgs[i] = (struct mmsghdr){.msg_hdr = {.msg_iov = &iov[i], .msg_iovlen = 1}};
+	sent = sendmmsg(sock, msgs, n, flags | MSG_NOSIGNAL);
+	return sent < 0 ? -errno : sent;
+}
