@@ -18,8 +18,8 @@
 #define STUN_SOURCE_BURST 200
 #define PUNT_KNOWN_RATE   50000 // STUN a second to straitd from clients with an allocation, per lcore
 #define PUNT_KNOWN_BURST  5000
-#define PUNT_OTHER_RATE   20000 // from all others together
-#define PUNT_OTHER_BURST  400
+#define PUNT_OTHER_RATE   40000 // from all others together
+#define PUNT_OTHER_BURST  1000
 // Handing a message up costs as much as relaying fifty: an lcore that does not keep up with what arrives has no time
 // for strangers, or those it knows wait in its ring behind them.
 #define PUNT_BEHIND       32 // passes in a row with a whole burst (struct lcore) ...
