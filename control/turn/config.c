@@ -371,10 +371,11 @@ static int read_u64(const struct json_at *at, const char *key, uint64_t *ret)
 static int read_limits(const struct json_at *turn, struct turn_config_limits *l)
 {
 	static const char *const keys[] = {"allocations", "allocations_per_user",
-		"allocations_per_source", "permissions_per_allocation", "channels_per_allocation",
-		"connections", "connections_per_source", "handshakes_per_source_s",
-		"replies_per_source_s", "replies_burst", "allocation_bytes_per_s",
-		"allocation_burst_bytes", "user_bytes_per_s", "user_burst_bytes", NULL};
+		"allocations_per_source", "allocations_per_user_s", "new_peers_per_user_min",
+		"permissions_per_allocation", "channels_per_allocation", "connections",
+		"connections_per_source", "handshakes_per_source_s", "replies_per_source_s",
+		"replies_burst", "allocation_bytes_per_s", "allocation_burst_bytes",
+		"user_bytes_per_s", "user_burst_bytes", NULL};
 	const struct {
 		const char *key;
 		uint32_t min, max, *into;
@@ -382,6 +383,8 @@ static int read_limits(const struct json_at *turn, struct turn_config_limits *l)
 		{"allocations", 1, 1u << 20, &l->allocations},
 		{"allocations_per_user", 1, 1u << 20, &l->allocations_per_user},
 		{"allocations_per_source", 1, 1u << 20, &l->allocations_per_source},
+		{"allocations_per_user_s", 0, 1000000, &l->allocations_per_user_s},
+		{"new_peers_per_user_min", 0, 1000000, &l->new_peers_per_user_min},
 		{"permissions_per_allocation", 1, 4096, &l->permissions},
 		{"channels_per_allocation", 1, 4096, &l->channels},
 		{"connections", 1, 65536, &l->connections},
@@ -557,6 +560,8 @@ static struct turn_config *config_new(void)
 		.allocations = 100000,
 		.allocations_per_user = 100,
 		.allocations_per_source = 1000,
+		.allocations_per_user_s = 50,
+		.new_peers_per_user_min = 6000,
 		.permissions = 128,
 		.channels = 128,
 		.connections = 4096,

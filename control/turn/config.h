@@ -48,7 +48,8 @@ struct turn_config_ports {
 
 struct turn_config_limits {
 	uint32_t allocations, allocations_per_user, allocations_per_source;
-	uint32_t permissions, channels; // of one allocation
+	uint32_t permissions, channels;                          // of one allocation
+	uint32_t allocations_per_user_s, new_peers_per_user_min; // 0 = no limit
 	uint32_t connections, connections_per_source, handshakes_per_source_s;
 	uint32_t replies_per_source_s,
 		replies_burst;             // to requests without valid credentials, and Binding

@@ -49,7 +49,9 @@ void turn_core_init(struct turn_core *c, struct dp *dp, const struct seal *seal,
 	c->scale = 1;
 	turn_auth_init(&c->auth, master);
 	turn_policy_init(&c->policy);
-	turn_sources_init(&c->sources);
+	turn_buckets_init(&c->replies);
+	turn_buckets_init(&c->new_allocations);
+	turn_buckets_init(&c->new_peers);
 	c->by_user = turn_counts_new();
 	c->by_source = turn_counts_new();
 	c->users = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
@@ -272,7 +274,9 @@ void turn_core_fini(struct turn_core *c)
 	turn_counts_free(c->by_user);
 	turn_counts_free(c->by_source);
 	turn_ports_free(c->ports);
-	turn_sources_fini(&c->sources);
+	turn_buckets_fini(&c->replies);
+	turn_buckets_fini(&c->new_allocations);
+	turn_buckets_fini(&c->new_peers);
 	turn_policy_fini(&c->policy);
 	turn_auth_fini(&c->auth);
 }

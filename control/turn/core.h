@@ -117,7 +117,8 @@ struct turn_core {
 	struct turn_auth auth;
 	struct turn_policy policy;
 	struct turn_ports *ports;
-	struct turn_sources sources;
+	struct turn_buckets replies;                    // to strangers, by source
+	struct turn_buckets new_allocations, new_peers; // by user
 	struct turn_counts *by_user, *by_source;
 	GHashTable *users;      // quota name -> struct turn_user *
 	GHashTable *by_tuple;   // struct turn_tuple -> struct turn_allocation

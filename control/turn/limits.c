@@ -9,22 +9,20 @@
 
 #include <string.h>
 
-#define MILLI 1000u
-
-void turn_sources_init(struct turn_sources *s)
+void turn_buckets_init(struct turn_buckets *b)
 {
-	memset(s, 0, sizeof(*s));
-	randombytes_buf(s->key, sizeof(s->key));
-	s->buckets = g_new0(struct turn_source_bucket, TURN_SOURCE_BUCKETS);
+	memset(b, 0, sizeof(*b));
+	randombytes_buf(b->key, sizeof(b->key));
+	b->table = g_new0(struct turn_bucket, TURN_BUCKETS);
 }
 
-void turn_sources_fini(struct turn_sources *s)
+void turn_buckets_fini(struct turn_buckets *b)
 {
-	g_free(s->buckets);
-	memset(s, 0, sizeof(*s));
+	g_free(b->table);
+	memset(b, 0, sizeof(*b));
 }
 
-static struct st_addr source_of(const struct st_addr *addr)
+struct st_addr turn_source_of(const struct st_addr *addr)
 {
 	struct st_addr a = *addr;
 
@@ -33,46 +31,45 @@ static struct st_addr source_of(const struct st_addr *addr)
 	return a;
 }
 
-static struct turn_source_bucket *find(
-	struct turn_sources *s, const struct st_addr *addr, uint32_t now_ms, uint32_t full)
+static struct turn_bucket *find(
+	struct turn_buckets *b, const void *name, size_t len, uint32_t now_ms, uint32_t full)
 {
-	struct st_addr a = source_of(addr);
-	struct turn_source_bucket *set, *oldest;
+	struct turn_bucket *set, *oldest;
 	uint64_t hash;
 
-	crypto_shorthash((uint8_t *)&hash, a.b, sizeof(a.b), s->key);
+	crypto_shorthash((uint8_t *)&hash, name, len, b->key);
 	hash |= 1; // never "free"
-	set = s->buckets + (hash >> 1) % (TURN_SOURCE_BUCKETS / TURN_SOURCE_WAYS) * TURN_SOURCE_WAYS;
+	set = b->table + (hash >> 1) % (TURN_BUCKETS / TURN_BUCKET_WAYS) * TURN_BUCKET_WAYS;
 	oldest = set;
-	for (int i = 0; i < TURN_SOURCE_WAYS; i++) {
-		if (set[i].source == hash)
+	for (int i = 0; i < TURN_BUCKET_WAYS; i++) {
+		if (set[i].owner == hash)
 			return &set[i];
-		if (!set[i].source ||
-			(oldest->source && now_ms - set[i].last_ms > now_ms - oldest->last_ms))
+		if (!set[i].owner ||
+			(oldest->owner && now_ms - set[i].last_ms > now_ms - oldest->last_ms))
 			oldest = &set[i];
 	}
-	*oldest = (struct turn_source_bucket){hash, now_ms, full};
+	*oldest = (struct turn_bucket){hash, now_ms, (float)full};
 	return oldest;
 }
 
-bool turn_sources_take(struct turn_sources *s, const struct st_addr *addr, uint64_t now_ms,
-	uint32_t per_s, uint32_t burst)
+bool turn_buckets_take(struct turn_buckets *b, const void *name, size_t len,
+	const struct turn_rate *rate, unsigned int n, uint64_t now_ms)
 {
 	uint32_t now = (uint32_t)now_ms;
-	uint64_t tokens;
-	struct turn_source_bucket *b;
+	struct turn_bucket *x;
+	float came;
 
-	if (!per_s)
+	if (!rate->tokens)
 		return true;
-	b = find(s, addr, now, burst * MILLI);
-	tokens = b->millitokens + (uint64_t)(now - b->last_ms) * per_s;
-	b->last_ms = now;
-	b->millitokens = (uint32_t)MIN(tokens, (uint64_t)burst * MILLI);
-	if (b->millitokens < MILLI) {
-		s->limited++;
+	x = find(b, name, len, now, rate->burst);
+	came = (float)(now - x->last_ms) * (float)rate->tokens / (float)rate->period_ms;
+	x->last_ms = now;
+	x->tokens = MIN(x->tokens + came, (float)rate->burst);
+	if (x->tokens < (float)n) {
+		b->limited++;
 		return false;
 	}
-	b->millitokens -= MILLI;
+	x->tokens -= (float)n;
 	return true;
 }
 
@@ -127,7 +124,7 @@ unsigned int turn_counts_size(const struct turn_counts *c)
 
 char *turn_source_name(const struct st_addr *addr)
 {
-	struct st_addr a = source_of(addr);
+	struct st_addr a = turn_source_of(addr);
 	char text[ADDR_TEXT_MAX];
 
 	return g_strdup(addr_text(text, &a));

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //
-// What one source may cost us: a token bucket per source for answers to requests without credentials, and
-// counts of allocations per user and per source. The buckets are a table of fixed size, so that spoofed
-// sources cost no memory; the counts exist only where there is an allocation. Main loop thread.
+// What one source or user may cost us: token buckets for what is asked again and again, and counts of the
+// allocations that there are. Buckets are in a table of fixed size, so that spoofed sources cost no memory; the
+// counts exist only where there is an allocation. Main loop thread.
 #pragma once
 
 #include "../../dataplane/api/st_api.h"
@@ -12,26 +12,34 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define TURN_SOURCE_BUCKETS 16384
-#define TURN_SOURCE_WAYS    4 // of a set; a newcomer takes the place of the one that was idle longest
+#define TURN_BUCKETS     16384
+#define TURN_BUCKET_WAYS 4 // of a set; a newcomer takes the place of the one that was idle longest
 
-struct turn_source_bucket {
-	uint64_t source; // keyed hash of the source, 0 = free
+struct turn_bucket {
+	uint64_t owner; // keyed hash of its name, 0 = free
 	uint32_t last_ms;
-	uint32_t millitokens;
+	float tokens;
 };
 
-struct turn_sources {
+struct turn_buckets {
 	uint8_t key[16];
-	struct turn_source_bucket *buckets;
-	uint64_t limited; // answers that were not given
+	struct turn_bucket *table;
+	uint64_t limited; // times that nothing was left
 };
 
-void turn_sources_init(struct turn_sources *s);
-void turn_sources_fini(struct turn_sources *s);
-// One answer more to addr: an IPv4 address, or the /64 of an IPv6 address. False: not now.
-bool turn_sources_take(struct turn_sources *s, const struct st_addr *addr, uint64_t now_ms,
-	uint32_t per_s, uint32_t burst);
+struct turn_rate {
+	uint32_t tokens; // come in period_ms; 0 = no limit
+	uint32_t period_ms;
+	uint32_t burst; // so many at most are kept
+};
+
+void turn_buckets_init(struct turn_buckets *b);
+void turn_buckets_fini(struct turn_buckets *b);
+// n tokens of the bucket that belongs to name, or none of them and false.
+bool turn_buckets_take(struct turn_buckets *b, const void *name, size_t len,
+	const struct turn_rate *rate, unsigned int n, uint64_t now_ms);
+// What an address is as a source: an IPv4 address, or the /64 of an IPv6 address.
+struct st_addr turn_source_of(const struct st_addr *addr);
 
 // ---- counts by name --------------------------------------------------------------------------------
 

@@ -155,7 +155,11 @@ static void add_requests(GString *out, const struct turn_core *c, const struct s
 		c->stats.strangers_dropped);
 	single(out, "strait_turn_replies_limited_total", "counter",
 		"Answers to strangers that the limit per source held back.",
-		c->sources.limited + l->binding_limited);
+		c->replies.limited + l->binding_limited);
+	single(out, "strait_turn_allocations_limited_total", "counter",
+		"Allocations refused by allocations_per_user_s.", c->new_allocations.limited);
+	single(out, "strait_turn_new_peers_limited_total", "counter",
+		"Permissions and channels refused by new_peers_per_user_min.", c->new_peers.limited);
 }
 
 static char *write_text(const struct request *r)

@@ -157,8 +157,11 @@ static struct turn_nonce_source source_of(const struct turn_tuple *t)
 // 400, 401, 438 and 420 to somebody who is nobody yet.
 static bool may_answer_stranger(struct turn_core *c, const struct turn_tuple *from)
 {
-	return turn_sources_take(&c->sources, &from->client, c->now_ms,
-		c->config->limits.replies_per_source_s, c->config->limits.replies_burst);
+	const struct turn_config_limits *l = &c->config->limits;
+	struct turn_rate rate = {l->replies_per_source_s, 1000, l->replies_burst};
+	struct st_addr source = turn_source_of(&from->client);
+
+	return turn_buckets_take(&c->replies, &source, sizeof(source), &rate, 1, c->now_ms);
 }
 
 static void challenge(struct turn_core *c, const struct turn_reply *r, int code)
@@ -219,6 +222,24 @@ static int dispatch(struct turn_request *r)
 	default:
 		return turn_request_channel(r);
 	}
+}
+
+bool turn_request_within(struct turn_request *r, struct turn_buckets *b,
+	const struct turn_rate *rate, unsigned int n)
+{
+	const char *name = turn_auth_quota_name(r->identity);
+
+	if (!name)
+		name = r->identity->name;
+	return turn_buckets_take(b, name, strlen(name), rate, n, r->core->now_ms);
+}
+
+bool turn_request_new_peers(struct turn_request *r, unsigned int n)
+{
+	uint32_t per_min = r->core->config->limits.new_peers_per_user_min;
+	struct turn_rate rate = {per_min, 60000, per_min};
+
+	return !n || turn_request_within(r, &r->core->new_peers, &rate, n);
 }
 
 bool turn_request_is_owners(const struct turn_request *r)

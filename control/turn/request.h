@@ -37,6 +37,12 @@ int turn_request_denied(struct turn_request *r, const struct st_addr *peer, uint
 // By name; of time-limited credentials the whole of it.
 bool turn_request_is_owners(const struct turn_request *r);
 
+// n more of what a user may have at a rate: by the name that quotas count, else by the whole username.
+bool turn_request_within(struct turn_request *r, struct turn_buckets *b,
+	const struct turn_rate *rate, unsigned int n);
+// Permissions and channels that are not there yet, against scans through the relay.
+bool turn_request_new_peers(struct turn_request *r, unsigned int n);
+
 // A success to be filled and sent.
 void turn_reply_begin(const struct turn_reply *r, struct turn_out *o);
 void turn_reply_send(struct turn_core *c, const struct turn_reply *r, struct turn_out *o);

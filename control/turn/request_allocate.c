@@ -122,6 +122,17 @@ static int check_quota(const struct turn_request *r)
 	return over ? 486 : 0;
 }
 
+// An allocation holds its port for a while after its end: who makes and ends them all the time would have the
+// range to himself within his quota.
+static bool within_rate(struct turn_request *r)
+{
+	const struct turn_config_limits *l = &r->core->config->limits;
+	struct turn_rate rate = {l->allocations_per_user_s, 1000,
+		MAX(l->allocations_per_user_s, l->allocations_per_user)};
+
+	return turn_request_within(r, &r->core->new_allocations, &rate, 1);
+}
+
 static int redeem(const struct turn_request *r, struct wish *w)
 {
 	const struct turn_bytes *t = &r->msg->attr[TURN_A_RESERVATION_TOKEN];
@@ -138,7 +149,7 @@ static int redeem(const struct turn_request *r, struct wish *w)
 	return 0;
 }
 
-static int check(const struct turn_request *r, struct wish *w)
+static int check(struct turn_request *r, struct wish *w)
 {
 	int code;
 
@@ -154,6 +165,8 @@ static int check(const struct turn_request *r, struct wish *w)
 		code = read_even(r, w);
 	if (!code)
 		code = check_quota(r);
+	if (!code && !within_rate(r))
+		code = 486;
 	return code ? code : redeem(r, w);
 }
 

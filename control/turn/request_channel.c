@@ -66,7 +66,8 @@ int turn_request_channel(struct turn_request *r)
 	code = check(r, &peer, &port_be, &number);
 	if (code)
 		return code;
-	if (!has_room(r, &peer, number))
+	if (!has_room(r, &peer, number) ||
+		!turn_request_new_peers(r, !turn_channel_by_number(r->core, r->alloc, number)))
 		return 508;
 	turn_permission_put(r->core, r->alloc, &peer);
 	turn_channel_put(r->core, r->alloc, &peer, port_be, number);

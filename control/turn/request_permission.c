@@ -31,7 +31,19 @@ int turn_request_denied(struct turn_request *r, const struct st_addr *peer, uint
 	return 403;
 }
 
-static int check_all(struct turn_request *r, unsigned int *ret_new)
+// More of them than fit need not be told apart.
+static void note_new(const struct turn_request *r, GArray *fresh, const struct st_addr *peer)
+{
+	for (guint i = 0; i < fresh->len; i++) {
+		if (!memcmp(&g_array_index(fresh, struct st_addr, i), peer, sizeof(*peer)))
+			return;
+	}
+	if (fresh->len <= r->core->config->limits.permissions)
+		g_array_append_val(fresh, *peer);
+}
+
+// fresh: peers without a permission so far, each once.
+static int check_all(struct turn_request *r, GArray *fresh)
 {
 	struct st_addr peer;
 	uint16_t port_be;
@@ -40,17 +52,30 @@ static int check_all(struct turn_request *r, unsigned int *ret_new)
 
 	if (!r->msg->attr[TURN_A_XOR_PEER_ADDRESS].at)
 		return 400;
-	*ret_new = 0;
 	while ((n = turn_msg_next_peer(r->msg, &at, &peer, &port_be)) > 0) {
 		turn_config_unmap(r->core->config, &peer);
 		code = check_peer(r, &peer, port_be);
 		if (code)
 			return code;
-		*ret_new += !turn_permission_find(r->core, r->alloc, &peer);
+		if (!turn_permission_find(r->core, r->alloc, &peer))
+			note_new(r, fresh, &peer);
 	}
 	if (n)
 		return n == -EPERM ? 403 : 400;
 	return 0;
+}
+
+static int check(struct turn_request *r)
+{
+	GArray *fresh = g_array_new(FALSE, FALSE, sizeof(struct st_addr));
+	int code = check_all(r, fresh);
+
+	turn_permissions_expire(r->core, r->alloc);
+	if (!code && (r->alloc->permissions->len + fresh->len > r->core->config->limits.permissions ||
+			     !turn_request_new_peers(r, fresh->len)))
+		code = 508;
+	g_array_free(fresh, TRUE);
+	return code;
 }
 
 int turn_request_permission(struct turn_request *r)
@@ -59,18 +84,14 @@ int turn_request_permission(struct turn_request *r)
 	struct turn_out o;
 	struct st_addr peer;
 	uint16_t port_be;
-	unsigned int fresh;
 	size_t at = 0;
 	int code;
 
 	if (!r->alloc)
 		return 437;
-	code = check_all(r, &fresh);
+	code = check(r);
 	if (code)
 		return code;
-	turn_permissions_expire(r->core, r->alloc);
-	if (r->alloc->permissions->len + fresh > r->core->config->limits.permissions)
-		return 508;
 	turn_reply_begin(&r->reply, &o);
 	later = turn_later_new(r->core, &r->reply, &o);
 	while (turn_msg_next_peer(r->msg, &at, &peer, &port_be) > 0) {

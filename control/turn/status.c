@@ -214,7 +214,9 @@ void turn_status(struct turn *t, cJSON *into)
 	add_errors(o, &c->stats);
 	cJSON_AddNumberToObject(o, "malformed", (double)c->stats.malformed);
 	cJSON_AddNumberToObject(o, "strangers_dropped", (double)c->stats.strangers_dropped);
-	cJSON_AddNumberToObject(o, "replies_limited", (double)c->sources.limited);
+	cJSON_AddNumberToObject(o, "replies_limited", (double)c->replies.limited);
+	cJSON_AddNumberToObject(o, "allocations_limited", (double)c->new_allocations.limited);
+	cJSON_AddNumberToObject(o, "new_peers_limited", (double)c->new_peers.limited);
 	cJSON_AddNumberToObject(o, "connections", turn_streams_count(t->streams));
 	cJSON_AddNumberToObject(
 		o, "kernel_packets_to_peers", (double)c->stats.stream_packets[ST_TURN_TO_PEER]);

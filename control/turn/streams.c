@@ -59,7 +59,7 @@ struct turn_streams {
 	GPtrArray *listeners;    // of struct listener *
 	GHashTable *connections; // id -> struct connection *
 	struct turn_counts *by_source;
-	struct turn_sources handshakes;
+	struct turn_buckets handshakes;
 	uint32_t next_id;
 };
 
@@ -305,11 +305,13 @@ static gboolean on_writable(gint fd, GIOCondition cond, gpointer arg)
 static bool may_connect(struct turn_streams *s, const struct st_addr *from, const char *name)
 {
 	const struct turn_config_limits *l = &s->turn->core.config->limits;
+	struct turn_rate rate = {l->handshakes_per_source_s, 1000, 4 * l->handshakes_per_source_s};
+	struct st_addr source = turn_source_of(from);
 
 	return g_hash_table_size(s->connections) < l->connections &&
 	       turn_counts_get(s->by_source, name) < l->connections_per_source &&
-	       turn_sources_take(&s->handshakes, from, s->turn->core.now_ms,
-		       l->handshakes_per_source_s, 4 * l->handshakes_per_source_s);
+	       turn_buckets_take(
+		       &s->handshakes, &source, sizeof(source), &rate, 1, s->turn->core.now_ms);
 }
 
 static bool addresses(int fd, struct turn_tuple *t)
@@ -505,7 +507,7 @@ struct turn_streams *turn_streams_new(struct turn *t)
 	s->listeners = g_ptr_array_new_with_free_func(listener_free);
 	s->connections = g_hash_table_new_full(g_direct_hash, g_direct_equal, NULL, connection_free);
 	s->by_source = turn_counts_new();
-	turn_sources_init(&s->handshakes);
+	turn_buckets_init(&s->handshakes);
 	return s;
 }
 
@@ -532,7 +534,7 @@ void turn_streams_free(struct turn_streams *s)
 	g_hash_table_destroy(s->connections);
 	g_ptr_array_free(s->listeners, TRUE);
 	turn_counts_free(s->by_source);
-	turn_sources_fini(&s->handshakes);
+	turn_buckets_fini(&s->handshakes);
 	turn_tls_free(s->tls);
 	g_free(s);
 }

@@ -42,7 +42,8 @@ one_round()
 }
 
 must 'relay node starts' relay_lab ".dataplane.lcores = \"1\" | .turn.relay_ports = {min: 10000, max: 65535} |
-	.turn.limits = {allocations_per_user: 60000, allocations_per_source: 60000, replies_per_source_s: 0}"
+	.turn.limits = {allocations_per_user: 60000, allocations_per_source: 60000,
+		allocations_per_user_s: 0, new_peers_per_user_min: 0, replies_per_source_s: 0}"
 for ((i = 0; i < rounds; i++)); do
 	must "round $((i + 1)) of $rounds" one_round
 done

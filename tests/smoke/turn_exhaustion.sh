@@ -16,7 +16,8 @@ TURNLOAD=$LAB_BUILD/tests/tools/turnload
 ROUNDS=${TURN_ROUNDS:-10}
 PORTS=40 CLIENTS=60
 RSS_KB=4096
-LIMITS='.turn.limits = {allocations_per_user: 1000, allocations_per_source: 1000, replies_per_source_s: 0}'
+LIMITS='.turn.limits = {allocations_per_user: 1000, allocations_per_source: 1000, allocations_per_user_s: 0,
+	new_peers_per_user_min: 0, replies_per_source_s: 0}'
 RANGE='.turn.relay_ports = {min: 50000, max: 50039}'
 
 cycle() # ROUNDS CLIENTS GOOD

@@ -28,7 +28,8 @@ ports_free()
 }
 
 must 'relay node starts' relay_lab ".turn.relay_ports = {min: 20000, max: 49999} |
-	.turn.limits = {allocations_per_user: 20000, allocations_per_source: 20000, replies_per_source_s: 0}"
+	.turn.limits = {allocations_per_user: 20000, allocations_per_source: 20000, allocations_per_user_s: 0,
+		new_peers_per_user_min: 0, replies_per_source_s: 0}"
 mkfifo "$LAB_DIR/tell"
 exec {TELL}<>"$LAB_DIR/tell"
 ulimit -n "$(ulimit -Hn)"

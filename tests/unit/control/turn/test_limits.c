@@ -88,6 +88,94 @@ static void permissions_and_channels_have_their_cap(void)
 	end();
 }
 
+static void a_user_who_makes_and_ends_allocations_is_slowed_down(void)
+{
+	struct client c, d;
+	unsigned int made = 0;
+
+	begin_with(
+		"\"relay_addresses\": [\"192.0.2.1\"], \"users\": [{\"name\": \"alice\", "
+		"\"password\": \"wonderland\"}, {\"name\": \"bob\", \"password\": \"builder\"}], "
+		"\"limits\": {\"allocations_per_user\": 10, \"allocations_per_user_s\": 2}");
+	for (int i = 0; i < 50; i++) {
+		int code;
+
+		client_init(&c, "203.0.113.5", (uint16_t)(1000 + i)); // from wherever
+		code = allocate(&c);
+		CU_ASSERT(!code || code == 486);
+		made += !code;
+		if (!code)
+			CU_ASSERT_EQUAL(refresh(&c, 0), 0);
+	}
+	CU_ASSERT_EQUAL(made, 10);
+	CU_ASSERT_EQUAL(core.new_allocations.limited, 40);
+	client_init(&d, "203.0.113.5", 2000);
+	d.name = "bob";
+	d.password = "builder";
+	CU_ASSERT_EQUAL(allocate(&d), 0); // is not alice
+	core.now_ms += 600;               // one and a bit
+	CU_ASSERT_EQUAL(allocate(&c), 0);
+	client_init(&d, "203.0.113.5", 2001);
+	CU_ASSERT_EQUAL(allocate(&d), 486);
+	end();
+}
+
+static void a_scan_through_the_relay_is_slowed_down(void)
+{
+	char peer[32];
+	struct client c;
+
+	begin_with("\"relay_addresses\": [\"192.0.2.1\"], \"users\": [{\"name\": \"alice\", "
+		   "\"password\": \"wonderland\"}], \"allow_peers\": [\"198.51.100.0/24\"], "
+		   "\"limits\": {\"new_peers_per_user_min\": 6}");
+	client_init(&c, "203.0.113.5", 1000);
+	CU_ASSERT_EQUAL(allocate(&c), 0);
+	for (int i = 0; i < 5; i++) {
+		g_snprintf(peer, sizeof(peer), "198.51.100.%d", i + 1);
+		CU_ASSERT_EQUAL(permit(&c, peer), 0);
+	}
+	CU_ASSERT_EQUAL(bind_channel(&c, "198.51.100.1", 1, 0x4000), 0);
+	CU_ASSERT_EQUAL(permit(&c, "198.51.100.9"), 508);
+	CU_ASSERT_EQUAL(bind_channel(&c, "198.51.100.1", 2, 0x4001), 508);
+	CU_ASSERT_PTR_NULL(
+		turn_channel_by_number(&core, turn_allocation_find(&core, &c.tuple), 0x4001));
+	// What is there is refreshed all the same.
+	CU_ASSERT_EQUAL(permit(&c, "198.51.100.2"), 0);
+	CU_ASSERT_EQUAL(bind_channel(&c, "198.51.100.1", 1, 0x4000), 0);
+	// A new session is no way around it.
+	CU_ASSERT_EQUAL(refresh(&c, 0), 0);
+	CU_ASSERT_EQUAL(allocate(&c), 0);
+	CU_ASSERT_EQUAL(permit(&c, "198.51.100.9"), 508);
+	core.now_ms += 10001;
+	CU_ASSERT_EQUAL(permit(&c, "198.51.100.9"), 0);
+	CU_ASSERT_EQUAL(permit(&c, "198.51.100.10"), 508);
+	end();
+}
+
+static void a_peer_named_twice_counts_once(void)
+{
+	struct st_addr a, b;
+	struct turn_out *o;
+	struct client c;
+
+	begin_with("\"relay_addresses\": [\"192.0.2.1\"], \"users\": [{\"name\": \"alice\", "
+		   "\"password\": \"wonderland\"}], \"allow_peers\": [\"198.51.100.0/24\"], "
+		   "\"limits\": {\"permissions_per_allocation\": 2}");
+	client_init(&c, "203.0.113.5", 1000);
+	addr_parse(&a, "198.51.100.1");
+	addr_parse(&b, "198.51.100.2");
+	CU_ASSERT_EQUAL(allocate(&c), 0);
+	o = request(&c, TURN_CREATE_PERMISSION);
+	for (uint16_t port = 1; port < 9; port++) {
+		turn_out_address(o, TURN_T_XOR_PEER_ADDRESS, &a, htons(port));
+		turn_out_address(o, TURN_T_XOR_PEER_ADDRESS, &b, htons(port));
+	}
+	CU_ASSERT_EQUAL(ask(&c), 0);
+	CU_ASSERT_EQUAL(turn_allocation_find(&core, &c.tuple)->permissions->len, 2);
+	CU_ASSERT_EQUAL(permit(&c, "198.51.100.3"), 508);
+	end();
+}
+
 static struct turn_kernel *open_none(struct turn_allocation *a, enum turn_family family, void *arg)
 {
 	static int nothing;
@@ -204,6 +292,9 @@ int main(void)
 		TEST(quotas_are_486_and_the_tables_cap_508),
 		TEST(a_drain_takes_nobody_new),
 		TEST(permissions_and_channels_have_their_cap),
+		TEST(a_user_who_makes_and_ends_allocations_is_slowed_down),
+		TEST(a_scan_through_the_relay_is_slowed_down),
+		TEST(a_peer_named_twice_counts_once),
 		TEST(a_user_shares_its_limit_between_lcores_and_straitd),
 		TEST(answers_to_strangers_are_limited_per_source),
 		TEST(who_has_a_session_or_a_nonce_is_no_stranger),
