@@ -648,16 +648,20 @@ static int read_lists(struct config_reader *r, const struct json_at *at, struct 
 	return e;
 }
 
-static void default_listen(struct turn_config *c)
+static int default_listen(const struct json_at *turn, struct turn_config *c)
 {
 	struct turn_config_listen *l;
 
 	if (c->listen->len)
-		return;
+		return 0;
+	if (cJSON_HasObjectItem(turn->item, "listen"))
+		return json_error(turn,
+			"\"listen\" is empty", "what clients use, such as [{\"port\": 3478}], or no \"listen\" for UDP and TCP");
 	l = g_new0(struct turn_config_listen, 1);
 	l->port = 3478;
 	l->transports[TURN_UDP] = l->transports[TURN_TCP] = true;
 	g_ptr_array_add(c->listen, l);
+	return 0;
 }
 
 int turn_config_read(struct config_reader *r, const struct json_at *at, struct turn_config **ret)
@@ -680,7 +684,8 @@ int turn_config_read(struct config_reader *r, const struct json_at *at, struct t
 		e = read_limits(at, &c->limits);
 	if (!e)
 		e = read_switches(at, c);
-	default_listen(c);
+	if (!e)
+		e = default_listen(at, c);
 	if (!e)
 		e = read_tls(at, c);
 	if (!e)

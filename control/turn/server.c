@@ -67,6 +67,7 @@ struct turn *turn_new(struct dp *dp, const char *run_dir, char **ret_error)
 	t->core.send = on_send;
 	t->core.kernel_open = turn_kernel_open;
 	t->core.kernel_close = turn_kernel_close;
+	turn_drain_load(t);
 	t->strangers = turn_strangers_new(&t->core);
 	t->streams = turn_streams_new(t);
 	t->metrics = turn_metrics_new(t);

@@ -62,6 +62,10 @@ struct turn {
 	unsigned int hook; // before_poll
 };
 
+// ---- drain.c -----------------------------------------------------------------------------------------
+
+void turn_drain_load(struct turn *t); // what the straitd before was told
+
 // ---- strangers.c -------------------------------------------------------------------------------------
 
 // First messages of those who have nothing here yet wait until nobody else wants anything.

@@ -138,20 +138,6 @@ char *turn_kick(struct turn *t, uint32_t id)
 	return NULL;
 }
 
-char *turn_drain(struct turn *t, bool on, cJSON *into)
-{
-	if (!t->applied)
-		return g_strdup("the configuration has no \"turn\"");
-	if (t->core.draining != on)
-		g_message("turn: %s",
-			on ? "draining, new sessions are refused" : "new sessions are taken again");
-	t->core.draining = on;
-	cJSON_AddBoolToObject(into, "draining", on);
-	cJSON_AddNumberToObject(into, "sessions", turn_core_allocations(&t->core));
-	cJSON_AddBoolToObject(into, "empty", !turn_core_allocations(&t->core));
-	return NULL;
-}
-
 static void add_errors(cJSON *into, const struct turn_stats *s)
 {
 	cJSON *errors = cJSON_AddObjectToObject(into, "errors");

@@ -55,6 +55,22 @@ imported() # JQ-CONDITION
 	jq -e "$1" "$LAB_DIR/imported.json"
 }
 
+listens() # "OPTION..." JSON-OF-LISTEN
+{
+	local option
+	cp "$LAB_ROOT/tests/data/turnserver.conf" "$LAB_DIR/some.conf"
+	for option in $1; do echo "$option"; done >>"$LAB_DIR/some.conf"
+	"$STRAITCTL" import "$LAB_DIR/some.conf" >"$LAB_DIR/some.json" 2>"$LAB_DIR/some.log" || return
+	jq -e ".turn.listen == $2" "$LAB_DIR/some.json"
+}
+
+no_listener()
+{
+	chmod 600 "$LAB_DIR/some.json"
+	grep -q 'neither UDP nor TCP nor TLS' "$LAB_DIR/some.log" &&
+		not "$STRAITCTL" config check "$LAB_DIR/some.json" >"$LAB_DIR/out" 2>&1 && grep -q '"listen" is empty' "$LAB_DIR/out"
+}
+
 not_carried() # OPTION
 {
 	grep -q "$1: not carried over" "$LAB_DIR/imported.log"
@@ -97,6 +113,12 @@ check 'ranges are prefixes' imported '.turn.deny_peers == ["10.0.0.0/8", "192.16
 check 'listener' imported '.turn.listen == [{address: "192.0.2.1", port: 3479, transports: ["udp", "tcp"]}]'
 check 'metrics, and no SOFTWARE' imported '.turn.metrics == {port: 9999} and .turn.software == false'
 check 'what is as there is not named' not not_carried rest-api-separator
+check 'coturn config: TCP alone' listens 'no-udp' '[{address: "192.0.2.1", port: 3479, transports: ["tcp"]}]'
+check 'UDP alone' listens 'no-tcp' '[{address: "192.0.2.1", port: 3479, transports: ["udp"]}]'
+check 'TLS alone' listens 'no-udp no-tcp cert=/c.pem pkey=/k.pem' '[{address: "192.0.2.1", port: 5350, transports: ["tls"]}]'
+check 'a certificate, and no TLS' listens 'no-tls cert=/c.pem pkey=/k.pem' '[{address: "192.0.2.1", port: 3479, transports: ["udp", "tcp"]}]'
+check 'nothing at all' listens 'no-udp no-tcp no-tls' '[]'
+check 'is refused, not replaced by the default' no_listener
 for option in user mobility redis-statsdb bps-capacity max-allocate-lifetime userdb alt-listening-port no-auth \
 	allow-loopback-peers server-relay some-option-of-tomorrow; do
 	check "named as not carried over: $option" not_carried "$option"

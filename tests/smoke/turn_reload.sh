@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 #
 # Reloads while coturn's client is being relayed: another secret and other users end nothing and lose nothing; a peer
-# that is denied now is cut off at once. A drain takes nobody new. Strangers get small answers, and few.
+# that is denied now is cut off at once. A drain takes nobody new, also after straitd was
+# killed. Strangers get small answers, and few.
 # shellcheck source=lab.sh
 . "$(dirname "$0")/lab.sh"
 # shellcheck source=relay_lab.sh
@@ -34,10 +35,15 @@ channels()
 	ctl r turn sessions --json | jq '[.sessions[].channels] | add // 0'
 }
 
+taken()
+{
+	on client timeout 20 turnutils_uclient -c -u "$RELAY_USER" -w "$RELAY_PASS" -e 192.0.2.12 -r "$ECHO_PORT" \
+		-n 1 -m 1 "$RELAY_ADDR"
+}
+
 refused()
 {
-	not on client timeout 20 turnutils_uclient -c -u "$RELAY_USER" -w "$RELAY_PASS" -e 192.0.2.12 -r "$ECHO_PORT" \
-		-n 1 -m 1 "$RELAY_ADDR"
+	not taken
 }
 
 stranger_answers() # at most the burst and what came since, and none larger than 128 bytes
@@ -70,6 +76,12 @@ check 'the peer is refused' refused
 must 'back again' relay_reload .
 check 'a drain' ctl r turn drain
 check 'takes nobody new' refused
-check 'and ends' ctl r turn drain off
+bg_stop straitd-r KILL
+straitd_start r
+must 'straitd is back' wait_until 20 gateway_ready r
+check 'a straitd that is killed goes on draining' refused
+check 'and says so' eval '[ "$(ctl r turn stats --json | jq .draining)" = true ]'
+check 'a drain ends' ctl r turn drain off
+check 'and new sessions are taken' taken
 check 'strangers get few and small answers' stranger_answers
 lab_finish
