@@ -192,7 +192,7 @@ pid_t ice_link_pid(const struct ice_link *l);
 const char *ice_link_needs_ports(const struct ice_link *l);
 void ice_link_hosts_changed(struct ice_link *l);
 
-// agent.c
+// agent.c, agent_*.c
 void ice_agent_message(struct ice *ice, const struct ice_msg *msg, size_t len);
 void ice_agents_destroy(struct ice *ice);
 void ice_agents_lost(struct ice *ice, const char *why); // strait-ice is gone
