@@ -25,9 +25,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#define CLIENTS_MAX       16  // one more is turned away
-#define REQUESTS_PER_TURN 256 // of one client before the others get theirs
-#define FDS_PER_MSG       4   // taken off a datagram, so that no descriptor leaks; one is used
+#define CLIENTS_MAX      16 // one more is turned away
+#define BATCHES_PER_TURN 16 // of requests of one client before the others get theirs
 
 static struct {
 	struct client clients[CLIENTS_MAX];
@@ -411,77 +410,54 @@ static void dispatch(struct client *c, struct request *r)
 
 // ---- reading ----
 
-static int fd_take(struct msghdr *mh)
-{
-	int ret = -1;
-
-	for (struct cmsghdr *cm = CMSG_FIRSTHDR(mh); cm != NULL; cm = CMSG_NXTHDR(mh, cm)) {
-		if (cm->cmsg_level != SOL_SOCKET || cm->cmsg_type != SCM_RIGHTS)
-			continue;
-		for (size_t i = 0; i < (cm->cmsg_len - CMSG_LEN(0)) / sizeof(int); i++) {
-			int fd;
-
-			memcpy(&fd, CMSG_DATA(cm) + i * sizeof(int), sizeof(fd));
-			if (ret < 0)
-				ret = fd;
-			else
-				close(fd);
-		}
-	}
-	return ret;
-}
-
 // 0, or why the datagram is no message.
-static int request_check(struct request *r, const uint8_t *buf, size_t n, int flags)
+static int request_check(struct request *r, const struct datagram *d)
 {
-	if ((flags & (MSG_TRUNC | MSG_CTRUNC)) != 0)
+	if ((d->flags & (MSG_TRUNC | MSG_CTRUNC)) != 0)
 		return -EMSGSIZE;
-	if (n != sizeof(r->hdr) + r->hdr.body_len + r->hdr.blob_len)
+	if (d->len != sizeof(r->hdr) + r->hdr.body_len + r->hdr.blob_len)
 		return -EINVAL;
-	r->body = buf + sizeof(r->hdr);
+	r->body = d->data + sizeof(r->hdr);
 	r->blob = r->body + r->hdr.body_len;
 	return 0;
 }
 
-// False: nothing more to read.
-static bool read_one(struct client *c)
+static bool take_request(struct datagram *d, void *arg)
 {
-	static _Alignas(8) uint8_t buf[ST_MSG_MAX];
-	_Alignas(struct cmsghdr) char control[CMSG_SPACE(FDS_PER_MSG * sizeof(int))];
-	struct iovec iov = {.iov_base = buf, .iov_len = sizeof(buf)};
-	struct msghdr mh = {.msg_iov = &iov,
-		.msg_iovlen = 1,
-		.msg_control = control,
-		.msg_controllen = sizeof(control)};
-	ssize_t n = recvmsg(c->fd, &mh, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-	struct request r = {.fd = -1};
+	struct client *c = arg;
+	struct request r = {.fd = d->fd};
 	int rc;
 
-	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+	if (client_full(c) || c->dead)
 		return false;
-	if (n <= 0) {
-		c->dead = true;
-		return false;
-	}
-	r.fd = fd_take(&mh);
-	memcpy(&r.hdr, buf, (size_t)n < sizeof(r.hdr) ? (size_t)n : sizeof(r.hdr));
-	rc = request_check(&r, buf, (size_t)n, mh.msg_flags);
+	d->fd = -1;
+	memcpy(&r.hdr, d->data, d->len < sizeof(r.hdr) ? d->len : sizeof(r.hdr));
+	rc = request_check(&r, d);
 	if (rc < 0)
 		client_reply(c, &r.hdr, rc, false);
 	else
 		dispatch(c, &r);
 	if (r.fd >= 0)
 		close(r.fd);
-	// A KEY passes through here; nothing of it may stay.
-	explicit_bzero(buf, (size_t)n < sizeof(buf) ? (size_t)n : sizeof(buf));
 	return true;
 }
 
 static void read_some(struct client *c)
 {
-	for (int i = 0; i < REQUESTS_PER_TURN && !client_full(c) && !c->dead; i++)
-		if (!read_one(c))
+	for (int i = 0; i < BATCHES_PER_TURN && !client_full(c) && !c->dead; i++) {
+		int n = inbox_read(&c->inbox, c->fd, take_request, c);
+
+		if (n < 0)
+			c->dead = true;
+		if (n < INBOX_BATCH)
 			return;
+	}
+}
+
+// It asked for more than it could get then.
+static bool waits(const struct client *c)
+{
+	return c->inbox.head != NULL && !client_full(c) && !c->dead;
 }
 
 // ---- loop ----
@@ -496,6 +472,8 @@ static void interest(struct client *c)
 
 static void serve(struct client *c)
 {
+	if (waits(c))
+		read_some(c);
 	client_release(c);
 	client_flush(c);
 	client_dump_continue(c);
@@ -535,7 +513,8 @@ bool api_server_holding(void)
 	for (int i = 0; i < CLIENTS_MAX; i++) {
 		const struct client *c = &server.clients[i];
 
-		if (c->fd >= 0 && (c->held_head != NULL || (c->dump.active && c->out_head == NULL)))
+		if (c->fd >= 0 && (c->held_head != NULL || waits(c) ||
+					  (c->dump.active && c->out_head == NULL)))
 			return true;
 	}
 	return false;

@@ -60,6 +60,7 @@ void client_close(struct client *c)
 		c->held_head = h->next;
 		free(h);
 	}
+	inbox_clear(&c->inbox);
 	if (c->dump.active && c->dump.objects)
 		object_cursor_close(&c->dump.cursor);
 	close(c->fd);
@@ -220,20 +221,46 @@ void client_reply(struct client *c, const struct st_msg *request, int status, bo
 	c->nb_held++;
 }
 
+static bool due(const struct held *h)
+{
+	return !h->wait || (reclaim_passed(h->quiescent) && command_passed(h->commands));
+}
+
+static void held_drop(struct client *c)
+{
+	struct held *h = c->held_head;
+
+	c->held_head = h->next;
+	if (c->held_head == NULL)
+		c->held_tail = NULL;
+	c->nb_held--;
+	free(h);
+}
+
+// By one call as many as stand in front of the first that is not due; what the socket does not take is queued.
+static bool release_some(struct client *c)
+{
+	struct iovec iov[ST_SEND_BATCH];
+	struct held *h = c->held_head;
+	unsigned int n = 0;
+	int sent = 0;
+
+	for (; h != NULL && n < ST_SEND_BATCH && due(h); h = h->next)
+		iov[n++] = (struct iovec){.iov_base = &h->reply, .iov_len = sizeof(h->reply)};
+	if (n > 1 && c->out_head == NULL && !c->dead)
+		sent = st_send_batch(c->fd, iov, n, MSG_DONTWAIT);
+	for (unsigned int i = 0; i < n; i++) {
+		if ((int)i >= sent)
+			send_reply(c, &c->held_head->reply);
+		held_drop(c);
+	}
+	return n == ST_SEND_BATCH;
+}
+
 void client_release(struct client *c)
 {
-	while (c->held_head != NULL) {
-		struct held *h = c->held_head;
-
-		if (h->wait && (!reclaim_passed(h->quiescent) || !command_passed(h->commands)))
-			return;
-		send_reply(c, &h->reply);
-		c->held_head = h->next;
-		if (c->held_head == NULL)
-			c->held_tail = NULL;
-		c->nb_held--;
-		free(h);
-	}
+	while (release_some(c))
+		;
 }
 
 // ---- dumps ----

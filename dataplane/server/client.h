@@ -5,6 +5,7 @@
 #pragma once
 
 #include "../api/st_api.h"
+#include "inbox.h"
 #include "object.h"
 
 #include <stdbool.h>
@@ -28,6 +29,7 @@ struct client {
 	uint64_t lost; // events not yet told by OVERRUN
 	struct held *held_head, *held_tail;
 	uint32_t nb_held;
+	struct inbox inbox;
 	struct {
 		bool active;
 		bool objects; // else a stat kind
