@@ -2,10 +2,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
 #
 # How long two gateways behind NATs take from the start of both straitd to the first answer through the tunnel,
-# directly and through a TURN server: median of RUNS (10). And how long a ping is without answer when the
-# direct path is cut while a relay stands by. Needs root; strait-signal and coturn run beside them.
+# directly and through a TURN server: median of RUNS (10). How long a ping is without answer when the
+# direct path is cut while a relay stands by. And from the new start of a site (strait-dp, straitd, strait-ice)
+# that was killed to the first answer, median of RESTARTS (3). Needs root; strait-signal and coturn run beside them.
 #
-# usage: ice_connect.sh [--json FILE] [RUNS]
+# usage: ice_connect.sh [--json FILE] [RUNS [RESTARTS]]
 # shellcheck source=../smoke/lab.sh
 . "$(dirname "$0")/../smoke/lab.sh"
 # shellcheck source=../smoke/ice_sites.sh
@@ -17,6 +18,7 @@ if [ "${1:-}" = --json ]; then
 	shift 2
 fi
 runs=${1:-10}
+restarts=${2:-3}
 lab_init ice_connect
 
 dp_ready() # a|b
@@ -82,15 +84,53 @@ switchover()
 	connect_end
 }
 
+# When the first answer after that moment came.
+answered_after() # SECONDS
+{
+	awk -F'[][]' -v a="$1" '/bytes from/ && $2 > a { printf "%.3f\n", $2 - a; found = 1; exit } END { exit !found }' \
+		"$LAB_DIR/ping.log"
+}
+
+# Seconds from the new start of site a, all of which was killed, to the first answer.
+restart_once()
+{
+	local ice start
+	ice=$(ctl a status --json | jq -r '.straitd.connections[0].ice.pid')
+	bg_stop straitd-a KILL 2>/dev/null
+	bg_stop dp-a KILL 2>/dev/null
+	[ "$ice" -le 1 ] || kill -KILL "$ice" 2>/dev/null
+	start=$EPOCHREALTIME
+	dp_start a && straitd_start a || return
+	wait_until 30 answered_after "$start" >/dev/null || return
+	answered_after "$start"
+}
+
+restart() # TEXT; prints the median
+{
+	local n out=$LAB_DIR/times
+	: >"$out"
+	connect_once >/dev/null || { echo "$1 did not connect" >&2; exit 1; }
+	for ((n = 0; n < restarts; n++)); do
+		sleep 1 # the pair is older than what a new attempt leaves behind
+		restart_once >>"$out" || { echo "restart $n of $1 did not connect" >&2; exit 1; }
+	done
+	connect_end
+	median <"$out"
+}
+
 must 'two sites behind NATs, a server' ice_lab port port
 # In this shell, not in a substitution: what is started belongs to the lab.
 connect direct >"$LAB_DIR/direct" || exit 1
 switchover >"$LAB_DIR/switchover" || exit 1
+restart direct >"$LAB_DIR/restart_direct" || exit 1
 ice_nat a symmetric
 ice_nat b symmetric
 connect relayed >"$LAB_DIR/relayed" || exit 1
+restart relayed >"$LAB_DIR/restart_relayed" || exit 1
 result=$(jq -n --argjson d "$(cat "$LAB_DIR/direct")" --argjson r "$(cat "$LAB_DIR/relayed")" --argjson s "$(cat "$LAB_DIR/switchover")" \
-	'{"ice.connect.direct.s": $d, "ice.connect.relayed.s": $r, "ice.switchover.s": $s}')
+	--argjson rd "$(cat "$LAB_DIR/restart_direct")" --argjson rr "$(cat "$LAB_DIR/restart_relayed")" \
+	'{"ice.connect.direct.s": $d, "ice.connect.relayed.s": $r, "ice.switchover.s": $s,
+	"ice.restart.direct.s": $rd, "ice.restart.relayed.s": $rr}')
 jq -r 'to_entries[] | "\(.key) \(.value)"' <<<"$result"
 [ -z "$json" ] || printf '%s\n' "$result" >"$json"
 exit 0
