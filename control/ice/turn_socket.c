@@ -18,6 +18,8 @@
 #define STREAM_IN   8192
 #define STREAM_OUT  65536 // bytes that may wait for the stream
 #define CONNECT_S   10
+#define AGAIN_MS    250   // between tries to connect
+#define GIVE_UP_MS  20000 // no attempt of ICE lasts longer
 #define MESSAGE_MIN 4
 
 struct turn_socket {
@@ -27,14 +29,14 @@ struct turn_socket {
 	int stream_fd; // the stream's, -1 = not connected yet
 	guint source;
 	// stream
-	uint32_t fwmark;
+	struct turn_socket_params to;
+	guint again;          // the next try to connect
+	gint64 give_up_us;    // no more tries then
 	GCancellable *cancel; // NULL: UDP
 	GIOStream *stream;
 	GByteArray *in, *out;
 	char *tls_host; // NULL: plain TCP
-	uint16_t port;
 	bool writing;
-	size_t written;
 };
 
 // ---- UDP -----------------------------------------------------------------------------------------------
@@ -221,9 +223,23 @@ static void write_more(struct turn_socket *s)
 		G_OBJECT(s->stream), "strait-writing", bytes, (GDestroyNotify)g_bytes_unref);
 }
 
+// The limit was for connecting: an idle stream is none that failed.
+static void wait_for_ever(GIOStream *stream)
+{
+	GIOStream *base = g_object_ref(stream);
+
+	if (G_IS_TLS_CONNECTION(stream)) {
+		g_object_unref(base);
+		g_object_get(stream, "base-io-stream", &base, NULL);
+	}
+	g_socket_set_timeout(g_socket_connection_get_socket(G_SOCKET_CONNECTION(base)), 0);
+	g_object_unref(base);
+}
+
 static void use_stream(struct turn_socket *s, GIOStream *stream)
 {
 	s->stream = stream;
+	wait_for_ever(stream);
 	read_more(s);
 	write_more(s);
 }
@@ -247,7 +263,7 @@ static void on_handshake(GObject *source, GAsyncResult *result, gpointer arg)
 
 static void begin_tls(struct turn_socket *s, GSocketConnection *c)
 {
-	GSocketConnectable *who = g_network_address_new(s->tls_host, s->port);
+	GSocketConnectable *who = g_network_address_new(s->tls_host, ntohs(s->to.server_port_be));
 	GError *error = NULL;
 	GIOStream *tls = g_tls_client_connection_new(G_IO_STREAM(c), who, &error);
 
@@ -262,6 +278,27 @@ static void begin_tls(struct turn_socket *s, GSocketConnection *c)
 		G_TLS_CONNECTION(tls), G_PRIORITY_DEFAULT, s->cancel, on_handshake, s);
 }
 
+static void stream_connect(struct turn_socket *s);
+
+static gboolean on_again(gpointer arg)
+{
+	struct turn_socket *s = arg;
+
+	s->again = 0;
+	stream_connect(s);
+	return G_SOURCE_REMOVE;
+}
+
+// A server that is being started again refuses for a moment. libnice asks for its allocation as if by datagrams, and
+// what it asked waits here; without another try the whole attempt would go without a relay.
+static void connect_failed(struct turn_socket *s, const GError *error)
+{
+	if (g_get_monotonic_time() < s->give_up_us)
+		s->again = g_timeout_add(AGAIN_MS, on_again, s);
+	else
+		fail(s, error->message);
+}
+
 static void on_connected(GObject *source, GAsyncResult *result, gpointer arg)
 {
 	GError *error = NULL;
@@ -272,7 +309,7 @@ static void on_connected(GObject *source, GAsyncResult *result, gpointer arg)
 	if (g_error_matches(error, G_IO_ERROR, G_IO_ERROR_CANCELLED)) {
 		g_error_free(error);
 	} else if (!c) {
-		fail(s, error->message);
+		connect_failed(s, error);
 		g_error_free(error);
 	} else {
 		s->stream_fd = g_socket_get_fd(g_socket_connection_get_socket(c));
@@ -293,29 +330,37 @@ static void on_event(GSocketClient *client, GSocketClientEvent event, GSocketCon
 			SOL_SOCKET, SO_MARK, (gint)mark, NULL);
 }
 
+static void stream_connect(struct turn_socket *s)
+{
+	GSocketClient *client = g_socket_client_new();
+	struct sockaddr_storage ss;
+	socklen_t len = addr_to_sockaddr(&ss, &s->to.server, s->to.server_port_be);
+	GSocketAddress *to = g_socket_address_new_from_native(&ss, len);
+
+	g_socket_client_set_enable_proxy(client, FALSE);
+	g_socket_client_set_timeout(client, CONNECT_S);
+	g_signal_connect(client, "event", G_CALLBACK(on_event), GUINT_TO_POINTER(s->to.fwmark));
+	g_socket_client_connect_async(client, G_SOCKET_CONNECTABLE(to), s->cancel, on_connected, s);
+	g_object_unref(to);
+	g_object_unref(client);
+}
+
 static struct turn_socket *stream_open(
 	const struct turn_socket_params *p, const struct turn_socket_ops *ops, void *arg)
 {
 	struct turn_socket *s = g_new0(struct turn_socket, 1);
-	GSocketClient *client = g_socket_client_new();
-	struct sockaddr_storage ss;
-	socklen_t len = addr_to_sockaddr(&ss, &p->server, p->server_port_be);
-	GSocketAddress *to = g_socket_address_new_from_native(&ss, len);
 
 	s->ops = ops;
 	s->arg = arg;
 	s->fd = s->stream_fd = -1;
+	s->to = *p;
 	s->cancel = g_cancellable_new();
 	s->tls_host = p->transport == ICE_TLS ? g_strdup(p->host) : NULL;
-	s->port = ntohs(p->server_port_be);
+	s->to.host = s->tls_host;
 	s->in = g_byte_array_new();
 	s->out = g_byte_array_new();
-	g_socket_client_set_enable_proxy(client, FALSE);
-	g_socket_client_set_timeout(client, CONNECT_S);
-	g_signal_connect(client, "event", G_CALLBACK(on_event), GUINT_TO_POINTER(p->fwmark));
-	g_socket_client_connect_async(client, G_SOCKET_CONNECTABLE(to), s->cancel, on_connected, s);
-	g_object_unref(to);
-	g_object_unref(client);
+	s->give_up_us = g_get_monotonic_time() + (gint64)GIVE_UP_MS * 1000;
+	stream_connect(s);
 	return s;
 }
 
@@ -342,6 +387,8 @@ void turn_socket_free(struct turn_socket *s)
 		return;
 	if (s->source)
 		g_source_remove(s->source);
+	if (s->again)
+		g_source_remove(s->again);
 	if (s->fd >= 0)
 		close(s->fd);
 	if (s->cancel) {

@@ -3,7 +3,8 @@
 #
 # Two gateways behind symmetric NATs: the tunnel comes up through the TURN server. straitd is killed under a
 # numbered stream and started again: nothing is lost, nobody handshakes. An allocation by TCP ends with straitd: what is
-# sent meanwhile is lost, and another one comes by itself, for the same session.
+# sent meanwhile is lost, and another one comes by itself, for the same session. So it does when the TURN server was
+# away when the attempt began.
 # shellcheck source=lab.sh
 . "$(dirname "$0")/lab.sh"
 # shellcheck source=traffic.sh
@@ -61,4 +62,11 @@ check 'straitd is killed and started: the tunnel is back' wait_until 60 ping_ok 
 printf '        | after %s ms\n' $(((${EPOCHREALTIME/[.,]/} - begun) / 1000))
 check 'by a new allocation by TCP' wait_until 20 ice_is a b .path.relay_transport tcp
 check 'in the same session' equal "$(peer_field b a handshakes)" "$shake"
+
+failed=$(ctl a status --json | jq '.straitd.connections[0].ice.counters.agents_failed')
+bg_stop turn KILL
+check 'TURN server: an attempt begins that finds none' wait_until 20 ice_is a b .state connecting
+must 'TURN server starts again' ice_turn_start
+check 'the tunnel is back' wait_until 60 ping_ok lana 10.2.0.2 -W 1
+check 'by that attempt' equal "$(ctl a status --json | jq '.straitd.connections[0].ice.counters.agents_failed')" "$failed"
 lab_finish
