@@ -49,6 +49,7 @@ void turn_auth_fini(struct turn_auth *a)
 	g_hash_table_destroy(a->by_name);
 	g_hash_table_destroy(a->by_hash);
 	sodium_memzero(a, sizeof(*a));
+	turn_nonce_forget();
 }
 
 void turn_auth_apply(struct turn_auth *a, const struct turn_config *c)

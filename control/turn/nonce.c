@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //
-// Nonces; see nonce.h. Any thread; no state but the cached key of a period.
+// Nonces; see nonce.h. Main loop thread; no state but the cached keys of two periods.
 #include "nonce.h"
 
 #include "../stun_digest.h"
@@ -28,18 +28,44 @@ static uint32_t get32(const uint8_t *p)
 	return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
 }
 
+static struct {
+	bool made;
+	uint32_t period;
+	uint8_t master[TURN_NONCE_KEY], key[STUN_SHA256_LEN];
+} cache[2];
+
+void turn_nonce_forget(void)
+{
+	sodium_memzero(cache, sizeof(cache));
+}
+
+// Of no more than two periods in turn: this one and the one before.
+static const uint8_t *period_key(const uint8_t master[TURN_NONCE_KEY], uint32_t period)
+{
+	uint8_t label[16] = "turn nonce";
+	int i = period & 1;
+
+	if (cache[i].made && cache[i].period == period &&
+		stun_equal(cache[i].master, master, TURN_NONCE_KEY))
+		return cache[i].key;
+	put32(label + 12, period);
+	stun_hmac(true, cache[i].key, master, TURN_NONCE_KEY, label, sizeof(label), NULL, 0);
+	memcpy(cache[i].master, master, TURN_NONCE_KEY);
+	cache[i].period = period;
+	cache[i].made = true;
+	return cache[i].key;
+}
+
 static void mac(uint8_t out[MAC_LEN], const uint8_t master[TURN_NONCE_KEY], uint32_t features,
 	const struct turn_nonce_source *source, uint32_t stamp)
 {
-	uint8_t label[16] = "turn nonce", key[STUN_SHA256_LEN], text[8], full[STUN_SHA256_LEN];
+	uint8_t text[8], full[STUN_SHA256_LEN];
 
-	put32(label + 12, stamp / TURN_NONCE_LIFE_S);
-	stun_hmac(true, key, master, TURN_NONCE_KEY, label, sizeof(label), NULL, 0);
 	put32(text, stamp);
 	put32(text + 4, features);
-	stun_hmac(true, full, key, sizeof(key), text, sizeof(text), source, sizeof(*source));
+	stun_hmac(true, full, period_key(master, stamp / TURN_NONCE_LIFE_S), STUN_SHA256_LEN, text,
+		sizeof(text), source, sizeof(*source));
 	memcpy(out, full, MAC_LEN);
-	sodium_memzero(key, sizeof(key));
 }
 
 void turn_nonce_make(char out[TURN_NONCE_LEN + 1], const uint8_t master[TURN_NONCE_KEY],

@@ -39,3 +39,4 @@ enum turn_nonce_state turn_nonce_check(const uint8_t *nonce, size_t len,
 	uint32_t now_s, uint32_t life_s);
 // The features that the nonce says, 0 when it has no cookie. What a client echoes, so nothing to trust.
 uint32_t turn_nonce_features(const uint8_t *nonce, size_t len);
+void turn_nonce_forget(void); // wipes cached keys
