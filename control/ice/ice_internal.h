@@ -6,7 +6,7 @@
 #include "../../ice/ice_msg.h"
 #include "../addr.h"
 #include "../log_pace.h"
-#include "../stun.h"
+#include "../stun/stun.h"
 #include "candidate.h"
 #include "ice.h"
 #include "url.h"

@@ -3,7 +3,7 @@
 // Long-term credentials; see auth.h. Main loop thread.
 #include "auth.h"
 
-#include "../stun_digest.h"
+#include "../stun/stun_digest.h"
 
 #include <sodium.h>
 
@@ -125,52 +125,52 @@ static void make_key(const struct turn_auth *a, struct turn_identity *id, const 
 }
 
 // RFC 8489 section 9.2.4: either neither attribute, which is MD5, or both, the list as it was offered.
-static bool choose_algorithm(const struct turn_auth *a, const struct turn_msg *m, uint8_t *ret)
+static bool choose_algorithm(const struct turn_auth *a, const struct stun_msg *m, uint8_t *ret)
 {
-	const struct turn_bytes *one = &m->attr[TURN_A_PASSWORD_ALGORITHM];
-	const struct turn_bytes *all = &m->attr[TURN_A_PASSWORD_ALGORITHMS];
-	const struct turn_bytes *nonce = &m->attr[TURN_A_NONCE];
+	struct stun_attr one = stun_attr(m, STUN_ATTR_PASSWORD_ALGORITHM);
+	struct stun_attr all = stun_attr(m, STUN_ATTR_PASSWORD_ALGORITHMS);
+	struct stun_attr nonce = stun_attr(m, STUN_ATTR_NONCE);
 
 	*ret = TURN_ALGORITHM_MD5;
-	if (!(turn_nonce_features(nonce->at, nonce->len) & TURN_FEATURE_PASSWORD_ALGORITHMS))
+	if (!(turn_nonce_features(nonce.at, nonce.len) & TURN_FEATURE_PASSWORD_ALGORITHMS))
 		return true; // nothing was offered, so nothing was chosen
-	if (!one->at && !all->at)
+	if (!one.at && !all.at)
 		return true;
-	if (!one->at || !all->at || all->len != sizeof(offered) || memcmp(all->at, offered, all->len))
+	if (!one.at || !all.at || all.len != sizeof(offered) || memcmp(all.at, offered, all.len))
 		return false;
-	if (one->len != 4 || one->at[0] || one->at[2] || one->at[3] ||
-		(one->at[1] != TURN_ALGORITHM_MD5 && one->at[1] != TURN_ALGORITHM_SHA256))
+	if (one.len != 4 || one.at[0] || one.at[2] || one.at[3] ||
+		(one.at[1] != TURN_ALGORITHM_MD5 && one.at[1] != TURN_ALGORITHM_SHA256))
 		return false;
-	*ret = one->at[1];
+	*ret = one.at[1];
 	return true;
 }
 
-static bool take_name(const struct turn_auth *a, const struct turn_msg *m, struct turn_identity *id,
+static bool take_name(const struct turn_auth *a, const struct stun_msg *m, struct turn_identity *id,
 	const struct turn_config_user **ret_user)
 {
-	const struct turn_bytes *name = &m->attr[TURN_A_USERNAME];
-	const struct turn_bytes *hash = &m->attr[TURN_A_USERHASH];
+	struct stun_attr name = stun_attr(m, STUN_ATTR_USERNAME);
+	struct stun_attr hash = stun_attr(m, STUN_ATTR_USERHASH);
 
 	*ret_user = NULL;
-	if (name->at) {
-		if (!name->len || name->len > TURN_USERNAME_MAX || memchr(name->at, 0, name->len) ||
-			!g_utf8_validate((const char *)name->at, name->len, NULL))
+	if (name.at) {
+		if (!name.len || name.len > STUN_USERNAME_MAX || memchr(name.at, 0, name.len) ||
+			!g_utf8_validate((const char *)name.at, name.len, NULL))
 			return false;
-		memcpy(id->name, name->at, name->len);
-		id->name_len = name->len;
+		memcpy(id->name, name.at, name.len);
+		id->name_len = name.len;
 		*ret_user = g_hash_table_lookup(a->by_name, id->name);
 		return true;
 	}
-	if (hash->len == STUN_SHA256_LEN)
-		*ret_user = g_hash_table_lookup(a->by_hash, hash->at);
+	if (hash.len == STUN_SHA256_LEN)
+		*ret_user = g_hash_table_lookup(a->by_hash, hash.at);
 	if (!*ret_user)
 		return false;
 	id->name_len = (uint16_t)g_strlcpy(id->name, (*ret_user)->name, sizeof(id->name));
 	return true;
 }
 
-static bool verify_secrets(const struct turn_auth *a, const struct turn_msg *m,
-	enum turn_attr integrity, struct turn_identity *id)
+static bool verify_secrets(const struct turn_auth *a, const struct stun_msg *m, uint16_t integrity,
+	struct turn_identity *id)
 {
 	char password[TURN_PASSWORD_LEN + 1];
 	bool good = false;
@@ -178,13 +178,13 @@ static bool verify_secrets(const struct turn_auth *a, const struct turn_msg *m,
 	for (guint i = 0; i < a->config->secrets->len && !good; i++) {
 		turn_auth_password(password, a->config->secrets->pdata[i], id->name, id->name_len);
 		make_key(a, id, password);
-		good = turn_msg_verify(m, integrity, id->key, id->key_len);
+		good = stun_verify_by(m, integrity, id->key, id->key_len);
 	}
 	sodium_memzero(password, sizeof(password));
 	return good;
 }
 
-static bool verify(const struct turn_auth *a, const struct turn_msg *m, enum turn_attr integrity,
+static bool verify(const struct turn_auth *a, const struct stun_msg *m, uint16_t integrity,
 	const struct turn_identity *known, int64_t wall_s, struct turn_identity *id)
 {
 	const struct turn_config_user *user;
@@ -199,7 +199,7 @@ static bool verify(const struct turn_auth *a, const struct turn_msg *m, enum tur
 		!memcmp(known->name, id->name, id->name_len) && known->algorithm == id->algorithm) {
 		memcpy(id->key, known->key, sizeof(id->key));
 		id->key_len = known->key_len;
-		if (turn_msg_verify(m, integrity, id->key, id->key_len))
+		if (stun_verify_by(m, integrity, id->key, id->key_len))
 			return true;
 	}
 	if (timed)
@@ -207,38 +207,38 @@ static bool verify(const struct turn_auth *a, const struct turn_msg *m, enum tur
 	if (!user)
 		return false;
 	make_key(a, id, user->password);
-	return turn_msg_verify(m, integrity, id->key, id->key_len);
+	return stun_verify_by(m, integrity, id->key, id->key_len);
 }
 
-static bool realm_is_ours(const struct turn_auth *a, const struct turn_msg *m)
+static bool realm_is_ours(const struct turn_auth *a, const struct stun_msg *m)
 {
-	const struct turn_bytes *realm = &m->attr[TURN_A_REALM];
+	struct stun_attr realm = stun_attr(m, STUN_ATTR_REALM);
 
-	return realm->len == strlen(a->config->realm) &&
-	       !memcmp(realm->at, a->config->realm, realm->len);
+	return realm.len == strlen(a->config->realm) &&
+	       !memcmp(realm.at, a->config->realm, realm.len);
 }
 
-void turn_auth_check(const struct turn_auth *a, const struct turn_msg *m,
+void turn_auth_check(const struct turn_auth *a, const struct stun_msg *m,
 	const struct turn_nonce_source *source, const struct turn_identity *known, uint32_t now_s,
 	int64_t wall_s, struct turn_auth_result *ret)
 {
-	const struct turn_bytes *nonce = &m->attr[TURN_A_NONCE];
+	struct stun_attr nonce = stun_attr(m, STUN_ATTR_NONCE);
 
 	memset(ret, 0, sizeof(*ret));
 	// With both, the stronger one counts.
-	ret->integrity = m->attr[TURN_A_MESSAGE_INTEGRITY_SHA256].at ? TURN_A_MESSAGE_INTEGRITY_SHA256
-								     : TURN_A_MESSAGE_INTEGRITY;
-	if (!m->attr[ret->integrity].at)
+	ret->integrity = m->integrity_sha256 ? STUN_ATTR_MESSAGE_INTEGRITY_SHA256
+					     : STUN_ATTR_MESSAGE_INTEGRITY;
+	if (!stun_attr(m, ret->integrity).at)
 		ret->code = 401;
-	else if ((!m->attr[TURN_A_USERNAME].at && !m->attr[TURN_A_USERHASH].at) ||
-		 !m->attr[TURN_A_REALM].at || !nonce->at)
+	else if ((!stun_attr(m, STUN_ATTR_USERNAME).at && !stun_attr(m, STUN_ATTR_USERHASH).at) ||
+		 !stun_attr(m, STUN_ATTR_REALM).at || !nonce.at)
 		ret->code = 400;
 	else if (!choose_algorithm(a, m, &ret->identity.algorithm))
 		ret->code = 400;
 	else if (!realm_is_ours(a, m) || !verify(a, m, ret->integrity, known, wall_s, &ret->identity))
 		ret->code = 401;
-	else if (turn_nonce_check(nonce->at, nonce->len, a->master, source, now_s,
-			 a->nonce_life_s) != TURN_NONCE_GOOD)
+	else if (turn_nonce_check(nonce.at, nonce.len, a->master, source, now_s, a->nonce_life_s) !=
+		 TURN_NONCE_GOOD)
 		ret->code = 438;
 	if (ret->code)
 		sodium_memzero(&ret->identity, sizeof(ret->identity));
@@ -253,14 +253,14 @@ static uint32_t features(const struct turn_auth *a)
 	       (a->config->secrets->len ? 0 : TURN_FEATURE_USERNAME_ANONYMITY);
 }
 
-void turn_auth_challenge(const struct turn_auth *a, struct turn_out *o,
+void turn_auth_challenge(const struct turn_auth *a, struct stun_out *o,
 	const struct turn_nonce_source *source, uint32_t now_s)
 {
 	char nonce[TURN_NONCE_LEN + 1];
 
 	turn_nonce_make(nonce, a->master, features(a), source, now_s);
-	turn_out_bytes(o, TURN_T_REALM, a->config->realm, strlen(a->config->realm));
-	turn_out_bytes(o, TURN_T_NONCE, nonce, TURN_NONCE_LEN);
+	stun_add(o, STUN_ATTR_REALM, a->config->realm, strlen(a->config->realm));
+	stun_add(o, STUN_ATTR_NONCE, nonce, TURN_NONCE_LEN);
 	if (a->config->sha256)
-		turn_out_bytes(o, TURN_T_PASSWORD_ALGORITHMS, offered, sizeof(offered));
+		stun_add(o, STUN_ATTR_PASSWORD_ALGORITHMS, offered, sizeof(offered));
 }

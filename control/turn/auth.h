@@ -5,8 +5,8 @@
 // base64(HMAC-SHA1(secret, username))). It keeps nothing about a stranger. Main loop thread.
 #pragma once
 
+#include "../stun/stun.h"
 #include "config.h"
-#include "message.h"
 #include "nonce.h"
 
 #include <glib.h>
@@ -20,7 +20,7 @@ enum turn_algorithm {
 
 // What verified, or the key and name that an allocation keeps so that it can be refreshed for good.
 struct turn_identity {
-	char name[TURN_USERNAME_MAX + 1]; // the whole username
+	char name[STUN_USERNAME_MAX + 1]; // the whole username
 	uint16_t name_len;
 	uint8_t key[TURN_KEY_MAX];
 	uint8_t key_len;
@@ -40,18 +40,18 @@ void turn_auth_fini(struct turn_auth *a);                               // wipes
 void turn_auth_apply(struct turn_auth *a, const struct turn_config *c); // also anew after a reload
 
 struct turn_auth_result {
-	int code;                 // 0 = authenticated, else 400, 401, 438
-	enum turn_attr integrity; // 0 code: sign the answer the same way
+	int code;           // 0 = authenticated, else 400, 401, 438
+	uint16_t integrity; // 0 code: sign the answer the same way
 	struct turn_identity identity;
 };
 
 // known: of the allocation on this 5-tuple, or NULL. Its key is good for its name whatever became of the
 // secret. now_s since boot, wall_s of the calendar.
-void turn_auth_check(const struct turn_auth *a, const struct turn_msg *m,
+void turn_auth_check(const struct turn_auth *a, const struct stun_msg *m,
 	const struct turn_nonce_source *source, const struct turn_identity *known, uint32_t now_s,
 	int64_t wall_s, struct turn_auth_result *ret);
 // REALM, NONCE and what is offered, for a 401 or 438.
-void turn_auth_challenge(const struct turn_auth *a, struct turn_out *o,
+void turn_auth_challenge(const struct turn_auth *a, struct stun_out *o,
 	const struct turn_nonce_source *source, uint32_t now_s);
 // The part of a name that a quota counts: "USER" of "EXPIRY:USER", the name of a static user. NULL for a bare
 // EXPIRY, which all who were given theirs in the same second share.

@@ -10,10 +10,10 @@
 #pragma once
 
 #include "../dp/dp.h"
+#include "../stun/stun.h"
 #include "auth.h"
 #include "config.h"
 #include "limits.h"
-#include "message.h"
 #include "policy.h"
 #include "ports.h"
 
@@ -76,7 +76,7 @@ struct turn_allocation {
 	uint32_t id;
 	struct turn_tuple tuple;
 	struct turn_identity identity;
-	uint8_t tid[TURN_TID_LEN]; // of the Allocate that made it
+	uint8_t tid[STUN_TID_LEN]; // of the Allocate that made it
 	uint8_t token[TURN_TOKEN_LEN];
 	bool has_token;
 	bool installing;      // the answer to its Allocate waits for the data plane
@@ -98,8 +98,8 @@ struct turn_allocation {
 
 // Totals since the start of straitd.
 struct turn_stats {
-	uint64_t requests[TURN_CHANNEL_BIND + 1]; // by method
-	uint64_t successes[TURN_CHANNEL_BIND + 1];
+	uint64_t requests[STUN_CHANNEL_BIND + 1]; // by method
+	uint64_t successes[STUN_CHANNEL_BIND + 1];
 	uint64_t errors[600]; // by code
 	uint64_t malformed;
 	uint64_t strangers_dropped; // too many of them waited
@@ -152,9 +152,11 @@ void turn_core_clock(struct turn_core *c); // reads the system's clocks
 void turn_core_apply(struct turn_core *c, const struct turn_config *config);
 // Addresses of the box or prefixes of tunnels changed: ends what the policy does not allow any more.
 void turn_core_recheck(struct turn_core *c);
-// A message of a client that turn_msg_is_stun says is one. Wrong ones are counted and dropped.
+// A message of a client: its first byte is below 4 (RFC 8656 section 12). Wrong ones are counted and dropped.
 void turn_core_receive(
 	struct turn_core *c, const struct turn_tuple *from, const uint8_t *data, size_t len);
+// Comprehension-required attributes that this server does not understand; returns how many.
+unsigned int turn_unknown(const struct stun_msg *m, uint16_t ret[STUN_UNKNOWN_MAX]);
 // Whether it can wait: it comes from a 5-tuple without an allocation and has no nonce that was given to it.
 bool turn_core_is_stranger(
 	const struct turn_core *c, const struct turn_tuple *from, const uint8_t *data, size_t len);

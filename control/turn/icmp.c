@@ -96,8 +96,8 @@ static bool may_tell(const struct turn_core *c, struct turn_allocation *a)
 void turn_icmp_tell(struct turn_core *c, const struct turn_icmp *e)
 {
 	struct turn_allocation *a = turn_allocation_by_relayed(c, &e->relay, e->relay_port_be);
-	uint8_t tid[TURN_TID_LEN], value[8] = {0, 0, e->type, e->code};
-	struct turn_out o;
+	uint8_t buf[STUN_MAX], value[8] = {0, 0, e->type, e->code};
+	struct stun_out o;
 
 	if (!a || !turn_permission_find(c, a, &e->peer))
 		return;
@@ -107,10 +107,9 @@ void turn_icmp_tell(struct turn_core *c, const struct turn_icmp *e)
 	}
 	for (int i = 0; i < 4; i++)
 		value[4 + i] = (uint8_t)(e->mtu >> (24 - 8 * i));
-	randombytes_buf(tid, sizeof(tid));
-	turn_out_begin(&o, TURN_DATA, TURN_INDICATION, tid);
-	turn_out_address(&o, TURN_T_XOR_PEER_ADDRESS, &e->peer, e->peer_port_be);
-	turn_out_bytes(&o, TURN_T_ICMP, value, sizeof(value));
+	stun_begin(&o, buf, sizeof(buf), STUN_DATA | STUN_INDICATION, NULL);
+	stun_add_address(&o, STUN_ATTR_XOR_PEER_ADDRESS, &e->peer, e->peer_port_be);
+	stun_add(&o, STUN_ATTR_ICMP, value, sizeof(value));
 	c->stats.icmp_told++;
-	c->send(&a->tuple, o.data, turn_out_end(&o), c->arg);
+	c->send(&a->tuple, o.data, stun_end(&o, NULL, 0, false), c->arg);
 }

@@ -75,8 +75,6 @@ static void on_datagram(const struct wg_datagram *d, void *arg)
 	if ((d->data[0] & 0xc0) == 0x40 ||
 		(d->len >= 2 && !d->data[0] && d->data[1] == SEND_INDICATION))
 		pass_down(u, d);
-	else if (!turn_msg_is_stun(d->data, d->len))
-		u->turn->core.stats.malformed++;
 	else if (turn_core_is_stranger(&u->turn->core, &tuple, d->data, d->len))
 		turn_strangers_add(u->turn->strangers, &tuple, d->data, d->len);
 	else

@@ -130,9 +130,9 @@ static void add_requests(GString *out, const struct turn_core *c, const struct s
 	static const struct {
 		int method;
 		const char *name;
-	} methods[] = {{TURN_BINDING, "binding"}, {TURN_ALLOCATE, "allocate"},
-		{TURN_REFRESH, "refresh"}, {TURN_CREATE_PERMISSION, "create_permission"},
-		{TURN_CHANNEL_BIND, "channel_bind"}};
+	} methods[] = {{STUN_BINDING, "binding"}, {STUN_ALLOCATE, "allocate"},
+		{STUN_REFRESH, "refresh"}, {STUN_CREATE_PERMISSION, "create_permission"},
+		{STUN_CHANNEL_BIND, "channel_bind"}};
 	char code[8];
 
 	describe(out, "strait_turn_requests_total", "counter",
@@ -140,7 +140,7 @@ static void add_requests(GString *out, const struct turn_core *c, const struct s
 	for (size_t i = 0; i < G_N_ELEMENTS(methods); i++)
 		labelled(out, "strait_turn_requests_total", "method", methods[i].name,
 			c->stats.requests[methods[i].method] +
-				(methods[i].method == TURN_BINDING ? l->binding_requests : 0));
+				(methods[i].method == STUN_BINDING ? l->binding_requests : 0));
 	describe(out, "strait_turn_errors_total", "counter", "Error answers by number.");
 	for (int i = 300; i < 600; i++) {
 		if (!c->stats.errors[i])

@@ -3,7 +3,7 @@
 // Nonces; see nonce.h. Main loop thread; no state but the cached keys of two periods.
 #include "nonce.h"
 
-#include "../stun_digest.h"
+#include "../stun/stun_digest.h"
 
 #include <sodium.h>
 

@@ -19,7 +19,7 @@ struct blob {
 	uint16_t version;
 	uint16_t name_len;
 	uint8_t algorithm, key_len, has_token, transport;
-	uint8_t tid[TURN_TID_LEN];
+	uint8_t tid[STUN_TID_LEN];
 	uint8_t token[TURN_TOKEN_LEN];
 	uint32_t user_id;
 	int64_t expires_s, created_wall_s;
@@ -60,7 +60,7 @@ struct old_relay {
 	struct st_relay body;
 	uint32_t expiry_ms;
 	uint16_t blob_len;
-	uint8_t blob[sizeof(struct blob) + TURN_USERNAME_MAX];
+	uint8_t blob[sizeof(struct blob) + STUN_USERNAME_MAX];
 };
 
 struct old_permission {
@@ -150,7 +150,7 @@ static bool blob_open(const struct turn_core *c, const struct old_relay *old, st
 	if (!c->seal || old->blob_len < sizeof(*b))
 		return false;
 	memcpy(b, old->blob, sizeof(*b));
-	if (b->version != BLOB_VERSION || b->name_len > TURN_USERNAME_MAX ||
+	if (b->version != BLOB_VERSION || b->name_len > STUN_USERNAME_MAX ||
 		old->blob_len != sizeof(*b) + b->name_len || b->key_len > TURN_KEY_MAX ||
 		b->transport >= TURN_TRANSPORTS)
 		return false;

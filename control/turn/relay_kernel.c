@@ -87,24 +87,12 @@ static void put16(uint8_t *p, size_t v)
 // A Data indication in buffers.out.
 static size_t indication(const struct st_addr *peer, uint16_t port_be, const void *data, size_t len)
 {
-	static const uint8_t zeros[3];
-	struct turn_out head;
-	uint8_t tid[TURN_TID_LEN];
-	size_t n, pad = (4 - (len & 3)) & 3;
+	struct stun_out o;
 
-	randombytes_buf(tid, sizeof(tid));
-	turn_out_begin(&head, TURN_DATA, TURN_INDICATION, tid);
-	turn_out_address(&head, TURN_T_XOR_PEER_ADDRESS, peer, port_be);
-	n = head.len;
-	memcpy(buffers.out, head.data, n);
-	put16(buffers.out + n, TURN_T_DATA);
-	put16(buffers.out + n + 2, len);
-	if (len)
-		memcpy(buffers.out + n + 4, data, len);
-	memcpy(buffers.out + n + 4 + len, zeros, pad);
-	n += 4 + len + pad;
-	put16(buffers.out + 2, n - TURN_MSG_HEADER);
-	return n;
+	stun_begin(&o, buffers.out, sizeof(buffers.out), STUN_DATA | STUN_INDICATION, NULL);
+	stun_add_address(&o, STUN_ATTR_XOR_PEER_ADDRESS, peer, port_be);
+	stun_add(&o, STUN_ATTR_DATA, data, len);
+	return stun_end(&o, NULL, 0, false);
 }
 
 static void to_client(struct turn_kernel *k, const struct st_addr *peer, uint16_t port_be,
@@ -215,15 +203,17 @@ static void take_channel_data(
 }
 
 // Anything wrong with an indication: not a word.
-static void take_send(struct turn *t, struct turn_allocation *a, const struct turn_msg *m)
+static void take_send(struct turn *t, struct turn_allocation *a, const struct stun_msg *m)
 {
-	const struct turn_bytes *data = &m->attr[TURN_A_DATA];
+	struct stun_attr data = stun_attr(m, STUN_ATTR_DATA);
+	uint16_t unknown[STUN_UNKNOWN_MAX];
 	const struct turn_relayed *x;
 	struct turn_denial why;
 	struct st_addr peer;
 	uint16_t port_be;
 
-	if (turn_msg_peer(m, &peer, &port_be) || !data->at || m->unknowns) {
+	if (stun_first_address(m, STUN_ATTR_XOR_PEER_ADDRESS, &peer, &port_be) || !data.at ||
+		turn_unknown(m, unknown)) {
 		drop(t);
 		return;
 	}
@@ -234,15 +224,15 @@ static void take_send(struct turn *t, struct turn_allocation *a, const struct tu
 		drop(t);
 		return;
 	}
-	to_peer(x->kernel, &peer, port_be, data->at, data->len,
-		m->attr[TURN_A_DONT_FRAGMENT].at != NULL);
+	to_peer(x->kernel, &peer, port_be, data.at, data.len,
+		stun_attr(m, STUN_ATTR_DONT_FRAGMENT).at != NULL);
 }
 
 bool turn_kernel_from_client(
 	struct turn *t, const struct turn_tuple *from, const uint8_t *frame, size_t len)
 {
 	struct turn_allocation *a;
-	struct turn_msg m;
+	struct stun_msg m;
 
 	if ((frame[0] & 0xc0) == 0x40) {
 		a = turn_allocation_find(&t->core, from);
@@ -252,7 +242,8 @@ bool turn_kernel_from_client(
 			drop(t);
 		return true;
 	}
-	if (turn_msg_parse(&m, frame, len) || m.method != TURN_SEND || m.class != TURN_INDICATION)
+	if (stun_parse_strict(&m, frame, len) || stun_method(&m) != STUN_SEND ||
+		stun_class(&m) != STUN_INDICATION)
 		return false;
 	a = turn_allocation_find(&t->core, from);
 	if (a)

@@ -15,41 +15,40 @@
 
 // ---- answers ---------------------------------------------------------------------------------------
 
-void turn_reply_begin(const struct turn_reply *r, struct turn_out *o)
+void turn_reply_begin(const struct turn_reply *r, struct stun_out *o, uint8_t buf[STUN_MAX])
 {
-	turn_out_begin(o, r->method, TURN_SUCCESS, r->tid);
+	stun_begin(o, buf, STUN_MAX, r->method | STUN_SUCCESS, r->tid);
 }
 
-static void finish(struct turn_core *c, const struct turn_reply *r, struct turn_out *o)
+static void finish(struct turn_core *c, const struct turn_reply *r, struct stun_out *o)
 {
 	size_t len;
 
 	if (r->integrity)
-		turn_out_integrity(o, r->integrity, r->key, r->key_len);
-	if (r->fingerprint)
-		turn_out_fingerprint(o);
-	len = turn_out_end(o);
+		stun_add_integrity(o, r->integrity, r->key, r->key_len);
+	len = stun_end(o, NULL, 0, r->fingerprint);
 	if (len)
 		c->send(&r->to, o->data, len, c->arg);
 }
 
-void turn_reply_send(struct turn_core *c, const struct turn_reply *r, struct turn_out *o)
+void turn_reply_send(struct turn_core *c, const struct turn_reply *r, struct stun_out *o)
 {
 	// Only to who is authenticated: to anybody else it is amplification.
 	if (r->integrity && c->config->software &&
-		(r->method == TURN_ALLOCATE || r->method == TURN_REFRESH))
-		turn_out_bytes(o, TURN_T_SOFTWARE, SOFTWARE, strlen(SOFTWARE));
+		(r->method == STUN_ALLOCATE || r->method == STUN_REFRESH))
+		stun_add(o, STUN_ATTR_SOFTWARE, SOFTWARE, strlen(SOFTWARE));
 	c->stats.successes[r->method]++;
 	finish(c, r, o);
 }
 
 void turn_reply_error(struct turn_core *c, const struct turn_reply *r, int code)
 {
-	struct turn_out o;
+	uint8_t buf[STUN_MAX];
+	struct stun_out o;
 
 	c->stats.errors[code]++;
-	turn_out_begin(&o, r->method, TURN_ERROR, r->tid);
-	turn_out_error(&o, code);
+	stun_begin(&o, buf, sizeof(buf), r->method | STUN_ERROR, r->tid);
+	stun_add_error(&o, code, "");
 	finish(c, r, &o);
 }
 
@@ -71,15 +70,15 @@ struct turn_later {
 static GQueue waiting_list = G_QUEUE_INIT; // so that an end of the server can tell them
 
 struct turn_later *turn_later_new(
-	struct turn_core *c, const struct turn_reply *r, const struct turn_out *o)
+	struct turn_core *c, const struct turn_reply *r, const struct stun_out *o)
 {
-	size_t len = o->len - TURN_MSG_HEADER;
+	size_t len = o->len - STUN_HEADER_LEN;
 	struct turn_later *l = g_malloc0(sizeof(*l) + len);
 
 	l->core = c;
 	l->reply = *r;
 	l->len = len;
-	memcpy(l->body, o->data + TURN_MSG_HEADER, len);
+	memcpy(l->body, o->data + STUN_HEADER_LEN, len);
 	l->link.data = l;
 	g_queue_push_tail_link(&waiting_list, &l->link);
 	return l;
@@ -100,14 +99,12 @@ void turn_later_then(
 static void later_end(struct turn_later *l)
 {
 	struct turn_core *c = l->core;
-	struct turn_out o;
+	uint8_t buf[STUN_MAX];
+	struct stun_out o;
 
 	if (c) {
-		turn_reply_begin(&l->reply, &o);
-		memcpy(o.data + o.len, l->body, l->len);
-		o.len += l->len;
-		o.data[2] = (uint8_t)(l->len >> 8);
-		o.data[3] = (uint8_t)l->len;
+		turn_reply_begin(&l->reply, &o, buf);
+		stun_add_built(&o, l->body, l->len);
 		if (l->then)
 			l->then(c, l->id, l->status);
 		if (l->status)
@@ -147,6 +144,22 @@ void turn_later_forget_all(struct turn_core *c)
 	}
 }
 
+// ---- what is known ---------------------------------------------------------------------------------
+
+unsigned int turn_unknown(const struct stun_msg *m, uint16_t ret[STUN_UNKNOWN_MAX])
+{
+	static const uint16_t known[] = {STUN_ATTR_USERNAME, STUN_ATTR_CHANNEL_NUMBER,
+		STUN_ATTR_LIFETIME, STUN_ATTR_XOR_PEER_ADDRESS, STUN_ATTR_DATA, STUN_ATTR_REALM,
+		STUN_ATTR_NONCE, STUN_ATTR_REQUESTED_ADDRESS_FAMILY, STUN_ATTR_EVEN_PORT,
+		STUN_ATTR_REQUESTED_TRANSPORT, STUN_ATTR_DONT_FRAGMENT,
+		STUN_ATTR_PASSWORD_ALGORITHM, STUN_ATTR_USERHASH, STUN_ATTR_RESERVATION_TOKEN,
+		// Of answers, which a server may ignore in a request but need not call unknown.
+		STUN_ATTR_MAPPED_ADDRESS, STUN_ATTR_ERROR_CODE, STUN_ATTR_UNKNOWN_ATTRIBUTES,
+		STUN_ATTR_XOR_RELAYED_ADDRESS, STUN_ATTR_XOR_MAPPED_ADDRESS};
+
+	return stun_unknown(m, known, G_N_ELEMENTS(known), ret);
+}
+
 // ---- who asks --------------------------------------------------------------------------------------
 
 static struct turn_nonce_source source_of(const struct turn_tuple *t)
@@ -167,57 +180,64 @@ static bool may_answer_stranger(struct turn_core *c, const struct turn_tuple *fr
 static void challenge(struct turn_core *c, const struct turn_reply *r, int code)
 {
 	struct turn_nonce_source source = source_of(&r->to);
-	struct turn_out o;
+	uint8_t buf[STUN_MAX];
+	struct stun_out o;
 
 	if (!may_answer_stranger(c, &r->to))
 		return;
 	c->stats.errors[code]++;
-	turn_out_begin(&o, r->method, TURN_ERROR, r->tid);
-	turn_out_error(&o, code);
+	stun_begin(&o, buf, sizeof(buf), r->method | STUN_ERROR, r->tid);
+	stun_add_error(&o, code, "");
 	if (code != 400)
 		turn_auth_challenge(&c->auth, &o, &source, c->boot_s);
 	finish(c, r, &o);
 }
 
-static void answer_unknown(struct turn_core *c, const struct turn_reply *r, const struct turn_msg *m)
+static void answer_unknown(
+	struct turn_core *c, const struct turn_reply *r, const uint16_t *unknown, unsigned int n)
 {
-	uint8_t list[2 * TURN_UNKNOWN_MAX];
-	struct turn_out o;
+	uint8_t list[2 * STUN_UNKNOWN_MAX];
+	uint8_t buf[STUN_MAX];
+	struct stun_out o;
 
-	for (unsigned int i = 0; i < m->unknowns; i++) {
-		list[2 * i] = (uint8_t)(m->unknown[i] >> 8);
-		list[2 * i + 1] = (uint8_t)m->unknown[i];
+	for (unsigned int i = 0; i < n; i++) {
+		list[2 * i] = (uint8_t)(unknown[i] >> 8);
+		list[2 * i + 1] = (uint8_t)unknown[i];
 	}
 	c->stats.errors[420]++;
-	turn_out_begin(&o, r->method, TURN_ERROR, r->tid);
-	turn_out_error(&o, 420);
-	turn_out_bytes(&o, TURN_T_UNKNOWN_ATTRIBUTES, list, 2 * (size_t)m->unknowns);
+	stun_begin(&o, buf, sizeof(buf), r->method | STUN_ERROR, r->tid);
+	stun_add_error(&o, 420, "");
+	stun_add(&o, STUN_ATTR_UNKNOWN_ATTRIBUTES, list, 2 * (size_t)n);
 	finish(c, r, &o);
 }
 
-static void answer_binding(struct turn_core *c, const struct turn_reply *r, const struct turn_msg *m)
+static void answer_binding(struct turn_core *c, const struct turn_reply *r, const struct stun_msg *m)
 {
-	struct turn_out o;
+	uint8_t buf[STUN_MAX];
+	uint16_t unknown[STUN_UNKNOWN_MAX];
+	unsigned int n;
+	struct stun_out o;
 
 	if (!may_answer_stranger(c, &r->to))
 		return;
-	if (m->unknowns) {
-		answer_unknown(c, r, m);
+	n = turn_unknown(m, unknown);
+	if (n) {
+		answer_unknown(c, r, unknown, n);
 		return;
 	}
-	turn_reply_begin(r, &o);
-	turn_out_address(&o, TURN_T_XOR_MAPPED_ADDRESS, &r->to.client, r->to.client_port_be);
+	turn_reply_begin(r, &o, buf);
+	stun_add_address(&o, STUN_ATTR_XOR_MAPPED_ADDRESS, &r->to.client, r->to.client_port_be);
 	turn_reply_send(c, r, &o);
 }
 
 static int dispatch(struct turn_request *r)
 {
-	switch (r->msg->method) {
-	case TURN_ALLOCATE:
+	switch (stun_method(r->msg)) {
+	case STUN_ALLOCATE:
 		return turn_request_allocate(r);
-	case TURN_REFRESH:
+	case STUN_REFRESH:
 		return turn_request_refresh(r);
-	case TURN_CREATE_PERMISSION:
+	case STUN_CREATE_PERMISSION:
 		return turn_request_permission(r);
 	default:
 		return turn_request_channel(r);
@@ -252,7 +272,9 @@ bool turn_request_is_owners(const struct turn_request *r)
 static void serve(struct turn_core *c, struct turn_request *r)
 {
 	struct turn_nonce_source source = source_of(&r->reply.to);
+	uint16_t unknown[STUN_UNKNOWN_MAX];
 	struct turn_auth_result auth;
+	unsigned int n;
 	int code;
 
 	r->alloc = turn_allocation_find(c, &r->reply.to);
@@ -264,14 +286,13 @@ static void serve(struct turn_core *c, struct turn_request *r)
 	}
 	// cppcheck-suppress autoVariables ; until the end of this call
 	r->identity = &auth.identity;
-	r->reply.integrity = auth.integrity == TURN_A_MESSAGE_INTEGRITY_SHA256
-				     ? TURN_T_MESSAGE_INTEGRITY_SHA256
-				     : TURN_T_MESSAGE_INTEGRITY;
+	r->reply.integrity = auth.integrity;
 	r->reply.key_len = auth.identity.key_len;
 	memcpy(r->reply.key, auth.identity.key, sizeof(r->reply.key));
-	if (r->msg->unknowns)
-		answer_unknown(c, &r->reply, r->msg);
-	else if (r->alloc && r->msg->method != TURN_ALLOCATE && !turn_request_is_owners(r))
+	n = turn_unknown(r->msg, unknown);
+	if (n)
+		answer_unknown(c, &r->reply, unknown, n);
+	else if (r->alloc && stun_method(r->msg) != STUN_ALLOCATE && !turn_request_is_owners(r))
 		turn_reply_error(c, &r->reply, 441);
 	else if ((code = dispatch(r)))
 		turn_reply_error(c, &r->reply, code);
@@ -282,42 +303,43 @@ static void serve(struct turn_core *c, struct turn_request *r)
 
 static bool is_served(uint16_t method)
 {
-	return method == TURN_BINDING || method == TURN_ALLOCATE || method == TURN_REFRESH ||
-	       method == TURN_CREATE_PERMISSION || method == TURN_CHANNEL_BIND;
+	return method == STUN_BINDING || method == STUN_ALLOCATE || method == STUN_REFRESH ||
+	       method == STUN_CREATE_PERMISSION || method == STUN_CHANNEL_BIND;
 }
 
 bool turn_core_is_stranger(
 	const struct turn_core *c, const struct turn_tuple *from, const uint8_t *data, size_t len)
 {
 	struct turn_nonce_source source = source_of(from);
-	const struct turn_bytes *nonce;
-	struct turn_msg m;
+	struct stun_attr nonce;
+	struct stun_msg m;
 
-	if (turn_msg_parse(&m, data, len) || g_hash_table_contains(c->by_tuple, from))
+	if (stun_parse_strict(&m, data, len) || g_hash_table_contains(c->by_tuple, from))
 		return false; // what is no message costs nothing more
-	nonce = &m.attr[TURN_A_NONCE];
-	return !nonce->at || turn_nonce_check(nonce->at, nonce->len, c->auth.master, &source,
-				     c->boot_s, c->auth.nonce_life_s) != TURN_NONCE_GOOD;
+	nonce = stun_attr(&m, STUN_ATTR_NONCE);
+	return !nonce.at || turn_nonce_check(nonce.at, nonce.len, c->auth.master, &source,
+				    c->boot_s, c->auth.nonce_life_s) != TURN_NONCE_GOOD;
 }
 
 void turn_core_receive(
 	struct turn_core *c, const struct turn_tuple *from, const uint8_t *data, size_t len)
 {
 	struct turn_request r = {.core = c};
-	struct turn_msg m;
+	struct stun_msg m;
 
 	// Indications never get an answer, and those of a client are the lcores' and relay_kernel.c's.
-	if (turn_msg_parse(&m, data, len) || m.class != TURN_REQUEST || !is_served(m.method)) {
+	if (stun_parse_strict(&m, data, len) || stun_class(&m) != STUN_REQUEST ||
+		!is_served(stun_method(&m))) {
 		c->stats.malformed++;
 		return;
 	}
-	c->stats.requests[m.method]++;
+	c->stats.requests[stun_method(&m)]++;
 	r.msg = &m;
 	r.reply.to = *from;
-	r.reply.method = m.method;
-	r.reply.fingerprint = m.attr[TURN_A_FINGERPRINT].at != NULL;
-	memcpy(r.reply.tid, m.tid, TURN_TID_LEN);
-	if (m.method == TURN_BINDING)
+	r.reply.method = stun_method(&m);
+	r.reply.fingerprint = m.fingerprint != 0;
+	memcpy(r.reply.tid, stun_tid(&m), STUN_TID_LEN);
+	if (stun_method(&m) == STUN_BINDING)
 		answer_binding(c, &r.reply, &m);
 	else
 		serve(c, &r);

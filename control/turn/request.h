@@ -9,7 +9,7 @@
 struct turn_reply {
 	struct turn_tuple to;
 	uint16_t method;
-	uint8_t tid[TURN_TID_LEN];
+	uint8_t tid[STUN_TID_LEN];
 	bool fingerprint;
 	uint16_t integrity; // TURN_T_..., 0 = none
 	uint8_t key[TURN_KEY_MAX];
@@ -18,7 +18,7 @@ struct turn_reply {
 
 struct turn_request {
 	struct turn_core *core;
-	const struct turn_msg *msg;
+	const struct stun_msg *msg;
 	struct turn_allocation *alloc; // on this 5-tuple, or NULL
 	struct turn_identity *identity;
 	struct turn_reply reply;
@@ -44,15 +44,15 @@ bool turn_request_within(struct turn_request *r, struct turn_buckets *b,
 bool turn_request_new_peers(struct turn_request *r, unsigned int n);
 
 // A success to be filled and sent.
-void turn_reply_begin(const struct turn_reply *r, struct turn_out *o);
-void turn_reply_send(struct turn_core *c, const struct turn_reply *r, struct turn_out *o);
+void turn_reply_begin(const struct turn_reply *r, struct stun_out *o, uint8_t buf[STUN_MAX]);
+void turn_reply_send(struct turn_core *c, const struct turn_reply *r, struct stun_out *o);
 void turn_reply_error(struct turn_core *c, const struct turn_reply *r, int code);
 
 // A success that waits for `waiting` answers of the data plane. Each turn_later_done counts one; after the
 // last one the message leaves, or an error 508 when one of them failed.
 struct turn_later;
 struct turn_later *turn_later_new(
-	struct turn_core *c, const struct turn_reply *r, const struct turn_out *o);
+	struct turn_core *c, const struct turn_reply *r, const struct stun_out *o);
 // done and arg for the installs; turn_later_expect before each.
 void turn_later_expect(struct turn_later *l);
 void turn_later_done(int status, void *arg);

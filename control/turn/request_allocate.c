@@ -19,9 +19,9 @@ struct wish {
 	uint16_t port;
 };
 
-static bool has(const struct turn_request *r, enum turn_attr a)
+static bool has(const struct turn_request *r, uint16_t a)
 {
-	return r->msg->attr[a].at != NULL;
+	return stun_attr(r->msg, a).at != NULL;
 }
 
 static bool family_served(const struct turn_core *c, enum turn_family f)
@@ -37,22 +37,22 @@ static bool family_served(const struct turn_core *c, enum turn_family f)
 
 static int check_transport(const struct turn_request *r)
 {
-	const struct turn_bytes *t = &r->msg->attr[TURN_A_REQUESTED_TRANSPORT];
+	struct stun_attr t = stun_attr(r->msg, STUN_ATTR_REQUESTED_TRANSPORT);
 
-	if (!t->at || t->len != 4)
+	if (!t.at || t.len != 4)
 		return 400;
-	return t->at[0] == PROTO_UDP ? 0 : 442;
+	return t.at[0] == PROTO_UDP ? 0 : 442;
 }
 
-static int read_family(const struct turn_request *r, enum turn_attr attr, enum turn_family *ret)
+static int read_family(const struct turn_request *r, uint16_t attr, enum turn_family *ret)
 {
-	const struct turn_bytes *a = &r->msg->attr[attr];
+	struct stun_attr a = stun_attr(r->msg, attr);
 
-	if (a->len != 4)
+	if (a.len != 4)
 		return 400;
-	if (a->at[0] != TURN_FAMILY_V4 && a->at[0] != TURN_FAMILY_V6)
+	if (a.at[0] != STUN_FAMILY_V4 && a.at[0] != STUN_FAMILY_V6)
 		return 440;
-	*ret = a->at[0] == TURN_FAMILY_V4 ? TURN_V4 : TURN_V6;
+	*ret = a.at[0] == STUN_FAMILY_V4 ? TURN_V4 : TURN_V6;
 	return 0;
 }
 
@@ -61,10 +61,10 @@ static int read_families(const struct turn_request *r, struct wish *w)
 	enum turn_family f = TURN_V4;
 	int code;
 
-	if (has(r, TURN_A_REQUESTED_ADDRESS_FAMILY) && has(r, TURN_A_ADDITIONAL_ADDRESS_FAMILY))
+	if (has(r, STUN_ATTR_REQUESTED_ADDRESS_FAMILY) && has(r, STUN_ATTR_ADDITIONAL_ADDRESS_FAMILY))
 		return 400;
-	if (has(r, TURN_A_ADDITIONAL_ADDRESS_FAMILY)) {
-		code = read_family(r, TURN_A_ADDITIONAL_ADDRESS_FAMILY, &f);
+	if (has(r, STUN_ATTR_ADDITIONAL_ADDRESS_FAMILY)) {
+		code = read_family(r, STUN_ATTR_ADDITIONAL_ADDRESS_FAMILY, &f);
 		if (code || f == TURN_V4)
 			return code == 440 ? 440 : 400;
 		w->additional = true;
@@ -73,8 +73,8 @@ static int read_families(const struct turn_request *r, struct wish *w)
 			return 440;
 		return 0;
 	}
-	if (has(r, TURN_A_REQUESTED_ADDRESS_FAMILY)) {
-		code = read_family(r, TURN_A_REQUESTED_ADDRESS_FAMILY, &f);
+	if (has(r, STUN_ATTR_REQUESTED_ADDRESS_FAMILY)) {
+		code = read_family(r, STUN_ATTR_REQUESTED_ADDRESS_FAMILY, &f);
 		if (code)
 			return code;
 	}
@@ -84,25 +84,25 @@ static int read_families(const struct turn_request *r, struct wish *w)
 
 static int read_even(const struct turn_request *r, struct wish *w)
 {
-	const struct turn_bytes *e = &r->msg->attr[TURN_A_EVEN_PORT];
+	struct stun_attr e = stun_attr(r->msg, STUN_ATTR_EVEN_PORT);
 
-	if (!e->at)
+	if (!e.at)
 		return 0;
-	if (e->len != 1)
+	if (e.len != 1)
 		return 400;
-	w->even = e->at[0] & 0x80 ? TURN_EVEN_RESERVE : TURN_EVEN_PORT;
+	w->even = e.at[0] & 0x80 ? TURN_EVEN_RESERVE : TURN_EVEN_PORT;
 	return w->even == TURN_EVEN_RESERVE && w->additional ? 400 : 0;
 }
 
 // The token is looked up last of all, because that uses it up.
 static int check_token(const struct turn_request *r)
 {
-	if (!has(r, TURN_A_RESERVATION_TOKEN))
+	if (!has(r, STUN_ATTR_RESERVATION_TOKEN))
 		return 0;
-	if (has(r, TURN_A_EVEN_PORT) || has(r, TURN_A_REQUESTED_ADDRESS_FAMILY) ||
-		has(r, TURN_A_ADDITIONAL_ADDRESS_FAMILY))
+	if (has(r, STUN_ATTR_EVEN_PORT) || has(r, STUN_ATTR_REQUESTED_ADDRESS_FAMILY) ||
+		has(r, STUN_ATTR_ADDITIONAL_ADDRESS_FAMILY))
 		return 400;
-	return r->msg->attr[TURN_A_RESERVATION_TOKEN].len == TURN_TOKEN_LEN ? 0 : 508;
+	return stun_attr(r->msg, STUN_ATTR_RESERVATION_TOKEN).len == TURN_TOKEN_LEN ? 0 : 508;
 }
 
 static int check_quota(const struct turn_request *r)
@@ -135,12 +135,12 @@ static bool within_rate(struct turn_request *r)
 
 static int redeem(const struct turn_request *r, struct wish *w)
 {
-	const struct turn_bytes *t = &r->msg->attr[TURN_A_RESERVATION_TOKEN];
+	struct stun_attr t = stun_attr(r->msg, STUN_ATTR_RESERVATION_TOKEN);
 	const struct turn_config_relay *relay;
 
-	if (!t->at)
+	if (!t.at)
 		return 0;
-	if (!turn_ports_redeem(r->core->ports, t->at, r->core->now_ms, &w->index, &w->port))
+	if (!turn_ports_redeem(r->core->ports, t.at, r->core->now_ms, &w->index, &w->port))
 		return 508;
 	relay = r->core->config->relays->pdata[w->index];
 	w->redeems = true;
@@ -154,7 +154,7 @@ static int check(struct turn_request *r, struct wish *w)
 	int code;
 
 	// RFC 8016 section 3.2: we do not move allocations.
-	if (has(r, TURN_A_MOBILITY_TICKET))
+	if (has(r, STUN_ATTR_MOBILITY_TICKET))
 		return 405;
 	code = check_transport(r);
 	if (!code)
@@ -232,7 +232,7 @@ static int take_all(struct turn_request *r, struct turn_allocation *a, const str
 		if (!e)
 			continue;
 		code = e;
-		a->error_family = f == TURN_V4 ? TURN_FAMILY_V4 : TURN_FAMILY_V6;
+		a->error_family = f == TURN_V4 ? STUN_FAMILY_V4 : STUN_FAMILY_V6;
 		a->error_code = e;
 	}
 	return one ? 0 : code;
@@ -246,22 +246,30 @@ static uint32_t lifetime_left(const struct turn_core *c, const struct turn_alloc
 				 : 0;
 }
 
-static void fill(const struct turn_request *r, const struct turn_allocation *a, struct turn_out *o)
+static void add_address_error(struct stun_out *o, uint8_t family, int code)
 {
-	turn_reply_begin(&r->reply, o);
+	stun_add_u32(o, STUN_ATTR_ADDRESS_ERROR_CODE,
+		(uint32_t)family << 24 | (uint32_t)(code / 100) << 8 | (uint32_t)(code % 100));
+}
+
+static void fill(const struct turn_request *r, const struct turn_allocation *a, struct stun_out *o,
+	uint8_t buf[STUN_MAX])
+{
+	turn_reply_begin(&r->reply, o, buf);
 	for (int f = 0; f < TURN_FAMILIES; f++) {
 		const struct turn_relayed *x = &a->relayed[f];
 
 		if (x->used)
-			turn_out_address(o, TURN_T_XOR_RELAYED_ADDRESS, &x->external, htons(x->port));
+			stun_add_address(
+				o, STUN_ATTR_XOR_RELAYED_ADDRESS, &x->external, htons(x->port));
 	}
-	turn_out_u32(o, TURN_T_LIFETIME, lifetime_left(r->core, a));
-	turn_out_address(
-		o, TURN_T_XOR_MAPPED_ADDRESS, &r->reply.to.client, r->reply.to.client_port_be);
+	stun_add_u32(o, STUN_ATTR_LIFETIME, lifetime_left(r->core, a));
+	stun_add_address(
+		o, STUN_ATTR_XOR_MAPPED_ADDRESS, &r->reply.to.client, r->reply.to.client_port_be);
 	if (a->has_token)
-		turn_out_bytes(o, TURN_T_RESERVATION_TOKEN, a->token, sizeof(a->token));
+		stun_add(o, STUN_ATTR_RESERVATION_TOKEN, a->token, sizeof(a->token));
 	if (a->error_code)
-		turn_out_address_error(o, a->error_family, a->error_code);
+		add_address_error(o, a->error_family, a->error_code);
 }
 
 static void installed(struct turn_core *c, uint32_t id, int status)
@@ -278,9 +286,10 @@ static void installed(struct turn_core *c, uint32_t id, int status)
 static void install(struct turn_request *r, struct turn_allocation *a)
 {
 	struct turn_later *later;
-	struct turn_out o;
+	uint8_t buf[STUN_MAX];
+	struct stun_out o;
 
-	fill(r, a, &o);
+	fill(r, a, &o, buf);
 	later = turn_later_new(r->core, &r->reply, &o);
 	turn_later_then(later, installed, a->id);
 	a->installing = true;
@@ -297,13 +306,14 @@ static void install(struct turn_request *r, struct turn_allocation *a)
 static int again(struct turn_request *r)
 {
 	struct turn_allocation *a = r->alloc;
-	struct turn_out o;
+	uint8_t buf[STUN_MAX];
+	struct stun_out o;
 
-	if (memcmp(a->tid, r->msg->tid, TURN_TID_LEN) || !turn_request_is_owners(r))
+	if (memcmp(a->tid, stun_tid(r->msg), STUN_TID_LEN) || !turn_request_is_owners(r))
 		return 437;
 	if (a->installing)
 		return 0; // its answer is under way
-	fill(r, a, &o);
+	fill(r, a, &o, buf);
 	turn_reply_send(r->core, &r->reply, &o);
 	return 0;
 }
@@ -320,11 +330,11 @@ int turn_request_allocate(struct turn_request *r)
 	code = check(r, &w);
 	if (code)
 		return code;
-	turn_msg_u32(r->msg, TURN_A_LIFETIME, &lifetime);
+	stun_find_u32(r->msg, STUN_ATTR_LIFETIME, &lifetime);
 	lifetime = MAX(TURN_LIFETIME_S, MIN(lifetime, r->core->config->max_lifetime_s));
 	lifetime = turn_identity_lifetime(r->core, r->identity, lifetime);
 	a = turn_allocation_new(r->core, &r->reply.to, r->identity, 0, 0);
-	memcpy(a->tid, r->msg->tid, TURN_TID_LEN);
+	memcpy(a->tid, stun_tid(r->msg), STUN_TID_LEN);
 	code = take_all(r, a, &w, turn_core_scaled_ms(r->core, lifetime));
 	if (code) {
 		turn_allocation_free(r->core, a);

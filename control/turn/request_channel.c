@@ -27,10 +27,10 @@ static int check(struct turn_request *r, struct st_addr *peer, uint16_t *port_be
 	uint32_t value;
 	int e;
 
-	if (!turn_msg_u32(r->msg, TURN_A_CHANNEL_NUMBER, &value) ||
+	if (!stun_find_u32(r->msg, STUN_ATTR_CHANNEL_NUMBER, &value) ||
 		!number_fits(r->core, value >> 16))
 		return 400;
-	e = turn_msg_peer(r->msg, peer, port_be);
+	e = stun_first_address(r->msg, STUN_ATTR_XOR_PEER_ADDRESS, peer, port_be);
 	if (e)
 		return e == -EPERM ? 403 : 400;
 	turn_config_unmap(r->core->config, peer);
@@ -56,7 +56,8 @@ int turn_request_channel(struct turn_request *r)
 	const struct turn_channel *ch;
 	const struct turn_permission *p;
 	struct turn_later *later;
-	struct turn_out o;
+	uint8_t buf[STUN_MAX];
+	struct stun_out o;
 	struct st_addr peer;
 	uint16_t port_be, number;
 	int code;
@@ -73,7 +74,7 @@ int turn_request_channel(struct turn_request *r)
 	turn_channel_put(r->core, r->alloc, &peer, port_be, number);
 	p = turn_permission_find(r->core, r->alloc, &peer);
 	ch = turn_channel_by_number(r->core, r->alloc, number);
-	turn_reply_begin(&r->reply, &o);
+	turn_reply_begin(&r->reply, &o, buf);
 	later = turn_later_new(r->core, &r->reply, &o);
 	turn_later_expect(later);
 	turn_install_permission(r->core, r->alloc, p, turn_later_done, later);

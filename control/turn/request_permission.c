@@ -50,9 +50,9 @@ static int check_all(struct turn_request *r, GArray *fresh)
 	size_t at = 0;
 	int n, code;
 
-	if (!r->msg->attr[TURN_A_XOR_PEER_ADDRESS].at)
+	if (!stun_attr(r->msg, STUN_ATTR_XOR_PEER_ADDRESS).at)
 		return 400;
-	while ((n = turn_msg_next_peer(r->msg, &at, &peer, &port_be)) > 0) {
+	while ((n = stun_next_address(r->msg, &at, STUN_ATTR_XOR_PEER_ADDRESS, &peer, &port_be)) > 0) {
 		turn_config_unmap(r->core->config, &peer);
 		code = check_peer(r, &peer, port_be);
 		if (code)
@@ -81,7 +81,8 @@ static int check(struct turn_request *r)
 int turn_request_permission(struct turn_request *r)
 {
 	struct turn_later *later;
-	struct turn_out o;
+	uint8_t buf[STUN_MAX];
+	struct stun_out o;
 	struct st_addr peer;
 	uint16_t port_be;
 	size_t at = 0;
@@ -92,9 +93,9 @@ int turn_request_permission(struct turn_request *r)
 	code = check(r);
 	if (code)
 		return code;
-	turn_reply_begin(&r->reply, &o);
+	turn_reply_begin(&r->reply, &o, buf);
 	later = turn_later_new(r->core, &r->reply, &o);
-	while (turn_msg_next_peer(r->msg, &at, &peer, &port_be) > 0) {
+	while (stun_next_address(r->msg, &at, STUN_ATTR_XOR_PEER_ADDRESS, &peer, &port_be) > 0) {
 		turn_config_unmap(r->core->config, &peer);
 		turn_permission_put(r->core, r->alloc, &peer);
 		turn_later_expect(later);

@@ -6,13 +6,13 @@
 // Which of the two relayed addresses it is about.
 static int chosen(const struct turn_request *r, bool ret[TURN_FAMILIES])
 {
-	const struct turn_bytes *f = &r->msg->attr[TURN_A_REQUESTED_ADDRESS_FAMILY];
-	bool all = !f->at;
+	struct stun_attr f = stun_attr(r->msg, STUN_ATTR_REQUESTED_ADDRESS_FAMILY);
+	bool all = !f.at;
 
-	if (!all && f->len != 4)
+	if (!all && f.len != 4)
 		return 400;
-	ret[TURN_V4] = r->alloc->relayed[TURN_V4].used && (all || f->at[0] == TURN_FAMILY_V4);
-	ret[TURN_V6] = r->alloc->relayed[TURN_V6].used && (all || f->at[0] == TURN_FAMILY_V6);
+	ret[TURN_V4] = r->alloc->relayed[TURN_V4].used && (all || f.at[0] == STUN_FAMILY_V4);
+	ret[TURN_V6] = r->alloc->relayed[TURN_V6].used && (all || f.at[0] == STUN_FAMILY_V6);
 	return ret[TURN_V4] || ret[TURN_V6] ? 0 : 443;
 }
 
@@ -35,7 +35,8 @@ int turn_request_refresh(struct turn_request *r)
 	uint32_t lifetime = TURN_LIFETIME_S;
 	bool which[TURN_FAMILIES];
 	struct turn_later *later;
-	struct turn_out o;
+	uint8_t buf[STUN_MAX];
+	struct stun_out o;
 	int code;
 
 	if (!r->alloc)
@@ -43,12 +44,12 @@ int turn_request_refresh(struct turn_request *r)
 	code = chosen(r, which);
 	if (code)
 		return code;
-	if (turn_msg_u32(r->msg, TURN_A_LIFETIME, &lifetime) && lifetime)
+	if (stun_find_u32(r->msg, STUN_ATTR_LIFETIME, &lifetime) && lifetime)
 		lifetime = MAX(TURN_LIFETIME_S, MIN(lifetime, r->core->config->max_lifetime_s));
 	if (lifetime)
 		lifetime = turn_identity_lifetime(r->core, &r->alloc->identity, lifetime);
-	turn_reply_begin(&r->reply, &o);
-	turn_out_u32(&o, TURN_T_LIFETIME, lifetime);
+	turn_reply_begin(&r->reply, &o, buf);
+	stun_add_u32(&o, STUN_ATTR_LIFETIME, lifetime);
 	if (!lifetime) {
 		end(r, which);
 		turn_reply_send(r->core, &r->reply, &o);

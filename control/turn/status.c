@@ -157,9 +157,9 @@ static void add_methods(cJSON *into, const char *key, const uint64_t *counts)
 	static const struct {
 		int method;
 		const char *name;
-	} methods[] = {{TURN_BINDING, "binding"}, {TURN_ALLOCATE, "allocate"},
-		{TURN_REFRESH, "refresh"}, {TURN_CREATE_PERMISSION, "create_permission"},
-		{TURN_CHANNEL_BIND, "channel_bind"}};
+	} methods[] = {{STUN_BINDING, "binding"}, {STUN_ALLOCATE, "allocate"},
+		{STUN_REFRESH, "refresh"}, {STUN_CREATE_PERMISSION, "create_permission"},
+		{STUN_CHANNEL_BIND, "channel_bind"}};
 	cJSON *o = cJSON_AddObjectToObject(into, key);
 
 	for (size_t i = 0; i < G_N_ELEMENTS(methods); i++)

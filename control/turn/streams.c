@@ -171,7 +171,7 @@ static ssize_t frame_length(const uint8_t *p, size_t len)
 		return len && (p[0] & 0x80) ? -EBADMSG : 0;
 	said = (size_t)p[2] << 8 | p[3];
 	if (!(p[0] & 0xc0))
-		return said & 3 ? -EBADMSG : (ssize_t)(TURN_MSG_HEADER + said);
+		return said & 3 ? -EBADMSG : (ssize_t)(STUN_HEADER_LEN + said);
 	if ((p[0] & 0xc0) == 0x40)
 		return (ssize_t)(4 + ((said + 3) & ~(size_t)3));
 	return -EBADMSG;

@@ -11,8 +11,8 @@
 //   turnload refresh SERVER PORT USER PASSWORD REALM COUNT SECONDS        milliseconds of Refresh in COUNT sessions
 //   turnload flood   SERVER PORT COUNT RATE     COUNT Allocates without credentials from 10.0.0.0/8 (raw, needs root)
 #include "../../control/addr.h"
-#include "../../control/stun_digest.h"
-#include "../../control/turn/message.h"
+#include "../../control/stun/stun.h"
+#include "../../control/stun/stun_digest.h"
 
 #include <sodium.h>
 
@@ -44,7 +44,8 @@ struct client {
 	uint64_t sent_us;
 	char nonce[128];
 	size_t nonce_len;
-	struct turn_out o;
+	struct stun_out o;
+	uint8_t request[STUN_MAX];
 };
 
 static struct sockaddr_in server;
@@ -83,22 +84,19 @@ static double cpu_us(void)
 
 static void begin(struct client *c, uint16_t method)
 {
-	uint8_t tid[TURN_TID_LEN];
-
-	randombytes_buf(tid, sizeof(tid));
-	turn_out_begin(&c->o, method, TURN_REQUEST, tid);
+	stun_begin(&c->o, c->request, sizeof(c->request), method | STUN_REQUEST, NULL);
 }
 
 static void ask(struct client *c, bool anew)
 {
 	if (anew && c->nonce_len) {
-		turn_out_bytes(&c->o, TURN_T_USERNAME, user, strlen(user));
-		turn_out_bytes(&c->o, TURN_T_REALM, realm, strlen(realm));
-		turn_out_bytes(&c->o, TURN_T_NONCE, c->nonce, c->nonce_len);
-		turn_out_integrity(&c->o, TURN_T_MESSAGE_INTEGRITY, key, sizeof(key));
+		stun_add(&c->o, STUN_ATTR_USERNAME, user, strlen(user));
+		stun_add(&c->o, STUN_ATTR_REALM, realm, strlen(realm));
+		stun_add(&c->o, STUN_ATTR_NONCE, c->nonce, c->nonce_len);
+		stun_add_integrity(&c->o, STUN_ATTR_MESSAGE_INTEGRITY, key, sizeof(key));
 	}
 	if (anew)
-		turn_out_end(&c->o);
+		stun_end(&c->o, NULL, 0, false);
 	c->waiting = true;
 	c->tries = anew ? 1 : c->tries + 1;
 	c->sent_us = now_us();
@@ -109,25 +107,25 @@ static void ask(struct client *c, bool anew)
 static void next_step(struct client *c)
 {
 	if (freeing) {
-		begin(c, TURN_REFRESH);
-		turn_out_u32(&c->o, TURN_T_LIFETIME, 0);
+		begin(c, STUN_REFRESH);
+		stun_add_u32(&c->o, STUN_ATTR_LIFETIME, 0);
 		ask(c, true);
 		return;
 	}
 	switch (c->step) {
 	case NEW:
 	case CHALLENGED:
-		begin(c, TURN_ALLOCATE);
-		turn_out_u32(&c->o, TURN_T_REQUESTED_TRANSPORT, 17u << 24);
+		begin(c, STUN_ALLOCATE);
+		stun_add_u32(&c->o, STUN_ATTR_REQUESTED_TRANSPORT, 17u << 24);
 		break;
 	case ALLOCATED:
-		begin(c, TURN_CREATE_PERMISSION);
-		turn_out_address(&c->o, TURN_T_XOR_PEER_ADDRESS, &peer, htons(9));
+		begin(c, STUN_CREATE_PERMISSION);
+		stun_add_address(&c->o, STUN_ATTR_XOR_PEER_ADDRESS, &peer, htons(9));
 		break;
 	default:
-		begin(c, TURN_CHANNEL_BIND);
-		turn_out_u32(&c->o, TURN_T_CHANNEL_NUMBER, (uint32_t)CHANNEL << 16);
-		turn_out_address(&c->o, TURN_T_XOR_PEER_ADDRESS, &peer, htons(9));
+		begin(c, STUN_CHANNEL_BIND);
+		stun_add_u32(&c->o, STUN_ATTR_CHANNEL_NUMBER, (uint32_t)CHANNEL << 16);
+		stun_add_address(&c->o, STUN_ATTR_XOR_PEER_ADDRESS, &peer, htons(9));
 	}
 	ask(c, true);
 }
@@ -136,17 +134,18 @@ static void next_step(struct client *c)
 static bool take_answer(struct client *c)
 {
 	uint8_t buf[2048];
-	struct turn_msg m;
+	struct stun_msg m;
 	ssize_t n = recv(c->fd, buf, sizeof(buf), MSG_DONTWAIT);
 
-	if (n <= 0 || !c->waiting || turn_msg_parse(&m, buf, (size_t)n) ||
-		memcmp(m.tid, c->o.data + 8, TURN_TID_LEN))
+	if (n <= 0 || !c->waiting || stun_parse_strict(&m, buf, (size_t)n) ||
+		memcmp(stun_tid(&m), c->o.data + 8, STUN_TID_LEN))
 		return false;
 	c->waiting = false;
-	c->code = m.class == TURN_SUCCESS ? 0 : buf[26] * 100 + buf[27];
-	if (m.attr[TURN_A_NONCE].at && m.attr[TURN_A_NONCE].len < sizeof(c->nonce)) {
-		c->nonce_len = m.attr[TURN_A_NONCE].len;
-		memcpy(c->nonce, m.attr[TURN_A_NONCE].at, c->nonce_len);
+	c->code = stun_class(&m) == STUN_SUCCESS ? 0 : buf[26] * 100 + buf[27];
+	if (stun_attr(&m, STUN_ATTR_NONCE).at &&
+		stun_attr(&m, STUN_ATTR_NONCE).len < sizeof(c->nonce)) {
+		c->nonce_len = stun_attr(&m, STUN_ATTR_NONCE).len;
+		memcpy(c->nonce, stun_attr(&m, STUN_ATTR_NONCE).at, c->nonce_len);
 	}
 	return true;
 }
@@ -341,8 +340,8 @@ static uint32_t refresh(struct client *c, int epoll)
 	struct epoll_event e;
 	uint64_t begun = now_us();
 
-	begin(c, TURN_REFRESH);
-	turn_out_u32(&c->o, TURN_T_LIFETIME, 600);
+	begin(c, STUN_REFRESH);
+	stun_add_u32(&c->o, STUN_ATTR_LIFETIME, 600);
 	ask(c, true);
 	while (!stop && now_us() - begun < 2000000) {
 		if (epoll_wait(epoll, &e, 1, 100) == 1 && take_answer(e.data.ptr))
@@ -398,13 +397,12 @@ struct packet {
 // The UDP checksum is left out, as IPv4 allows.
 static void fill(struct packet *p)
 {
-	struct turn_out o;
-	uint8_t tid[TURN_TID_LEN];
+	struct stun_out o;
+	uint8_t buf[sizeof(p->stun)];
 
-	randombytes_buf(tid, sizeof(tid));
-	turn_out_begin(&o, TURN_ALLOCATE, TURN_REQUEST, tid);
-	turn_out_u32(&o, TURN_T_REQUESTED_TRANSPORT, 17u << 24);
-	turn_out_end(&o);
+	stun_begin(&o, buf, sizeof(buf), STUN_ALLOCATE | STUN_REQUEST, NULL);
+	stun_add_u32(&o, STUN_ATTR_REQUESTED_TRANSPORT, 17u << 24);
+	stun_end(&o, NULL, 0, false);
 	*p = (struct packet){.ip = {.version = 4,
 				     .ihl = 5,
 				     .ttl = 64,

@@ -7,7 +7,7 @@
 #include "../../../../control/addr.h"
 #include "../../../../control/config/config.h"
 #include "../../../../control/seal.h"
-#include "../../../../control/stun_digest.h"
+#include "../../../../control/stun/stun_digest.h"
 #include "../../../../control/turn/core.h"
 #include "../../suite.h"
 #include "../dp_double.h"
@@ -30,7 +30,7 @@ static struct turn_core core;
 static struct config *config;
 static struct seal *seal;
 static char *run_dir;
-static uint8_t answer[TURN_MSG_MAX];
+static uint8_t answer[STUN_MAX];
 static size_t answer_len;
 static unsigned int answers;
 static struct turn_tuple answered;
@@ -104,9 +104,10 @@ struct client {
 	const char *name, *password;
 	bool sha256, userhash, spoil_list, fingerprint;
 	char nonce[128];
-	uint8_t tid[TURN_TID_LEN];
-	struct turn_out o;
-	struct turn_msg m; // the answer
+	uint8_t tid[STUN_TID_LEN];
+	struct stun_out o;
+	uint8_t buf[STUN_MAX]; // of o
+	struct stun_msg m;     // the answer
 };
 
 static inline void client_init(struct client *c, const char *addr, uint16_t port)
@@ -120,10 +121,10 @@ static inline void client_init(struct client *c, const char *addr, uint16_t port
 	c->password = "wonderland";
 }
 
-static inline struct turn_out *request(struct client *c, uint16_t method)
+static inline struct stun_out *request(struct client *c, uint16_t method)
 {
 	randombytes_buf(c->tid, sizeof(c->tid));
-	turn_out_begin(&c->o, method, TURN_REQUEST, c->tid);
+	stun_begin(&c->o, c->buf, sizeof(c->buf), method | STUN_REQUEST, c->tid);
 	return &c->o;
 }
 
@@ -146,37 +147,38 @@ static inline void sign(struct client *c)
 
 	stun_sha256_colon(hash, c->name, strlen(c->name), "example.org", 11, NULL, SIZE_MAX);
 	if (c->userhash)
-		turn_out_bytes(&c->o, TURN_T_USERHASH, hash, sizeof(hash));
+		stun_add(&c->o, STUN_ATTR_USERHASH, hash, sizeof(hash));
 	else
-		turn_out_bytes(&c->o, TURN_T_USERNAME, c->name, strlen(c->name));
-	turn_out_bytes(&c->o, TURN_T_REALM, "example.org", 11);
-	turn_out_bytes(&c->o, TURN_T_NONCE, c->nonce, strlen(c->nonce));
+		stun_add(&c->o, STUN_ATTR_USERNAME, c->name, strlen(c->name));
+	stun_add(&c->o, STUN_ATTR_REALM, "example.org", 11);
+	stun_add(&c->o, STUN_ATTR_NONCE, c->nonce, strlen(c->nonce));
 	if (c->sha256) {
-		turn_out_bytes(&c->o, TURN_T_PASSWORD_ALGORITHMS, c->spoil_list ? bad : list,
+		stun_add(&c->o, STUN_ATTR_PASSWORD_ALGORITHMS, c->spoil_list ? bad : list,
 			c->spoil_list ? sizeof(bad) : sizeof(list));
-		turn_out_bytes(&c->o, TURN_T_PASSWORD_ALGORITHM, list, 4);
+		stun_add(&c->o, STUN_ATTR_PASSWORD_ALGORITHM, list, 4);
 	}
 	key_of(c, key, &len);
-	turn_out_integrity(&c->o,
-		c->sha256 ? TURN_T_MESSAGE_INTEGRITY_SHA256 : TURN_T_MESSAGE_INTEGRITY, key, len);
+	stun_add_integrity(&c->o,
+		c->sha256 ? STUN_ATTR_MESSAGE_INTEGRITY_SHA256 : STUN_ATTR_MESSAGE_INTEGRITY, key,
+		len);
 	if (c->fingerprint)
-		turn_out_fingerprint(&c->o);
+		stun_add_fingerprint(&c->o);
 }
 
-static inline int code_of(const struct turn_msg *m)
+static inline int code_of(const struct stun_msg *m)
 {
-	const uint8_t *p = m->data + TURN_MSG_HEADER;
+	const uint8_t *p = m->data + STUN_HEADER_LEN;
 
-	if (m->class == TURN_SUCCESS)
+	if (stun_class(m) == STUN_SUCCESS)
 		return 0;
-	CU_ASSERT_EQUAL_FATAL(p[1], TURN_T_ERROR_CODE); // it comes first
+	CU_ASSERT_EQUAL_FATAL(p[1], STUN_ATTR_ERROR_CODE); // it comes first
 	return p[6] * 100 + p[7];
 }
 
-static inline bool has_fingerprint(const struct turn_out *o)
+static inline bool has_fingerprint(const struct stun_out *o)
 {
-	return o->len >= TURN_MSG_HEADER + 8 && o->data[o->len - 8] == TURN_T_FINGERPRINT >> 8 &&
-	       o->data[o->len - 7] == (TURN_T_FINGERPRINT & 0xff) && o->data[o->len - 5] == 4;
+	return o->len >= STUN_HEADER_LEN + 8 && o->data[o->len - 8] == STUN_ATTR_FINGERPRINT >> 8 &&
+	       o->data[o->len - 7] == (STUN_ATTR_FINGERPRINT & 0xff) && o->data[o->len - 5] == 4;
 }
 
 // The code of the answer, 0 for success, NO_ANSWER.
@@ -184,19 +186,20 @@ static inline int deliver(struct client *c)
 {
 	unsigned int before = answers;
 
-	turn_core_receive(&core, &c->tuple, c->o.data, turn_out_end(&c->o));
+	turn_core_receive(&core, &c->tuple, c->o.data, stun_end(&c->o, NULL, 0, false));
 	settle();
 	if (answers == before)
 		return NO_ANSWER;
 	CU_ASSERT_EQUAL(answers, before + 1);
 	CU_ASSERT_EQUAL(memcmp(&answered, &c->tuple, sizeof(answered)), 0);
-	CU_ASSERT_EQUAL_FATAL(turn_msg_parse(&c->m, answer, answer_len), 0);
-	CU_ASSERT_EQUAL(memcmp(c->m.tid, c->o.data + 8, TURN_TID_LEN), 0);
+	CU_ASSERT_EQUAL_FATAL(stun_parse_strict(&c->m, answer, answer_len), 0);
+	CU_ASSERT_EQUAL(memcmp(stun_tid(&c->m), c->o.data + 8, STUN_TID_LEN), 0);
 	// Only one whose request had one needs it (RFC 8489 section 7.3); the parser has verified it.
-	CU_ASSERT_EQUAL(c->m.attr[TURN_A_FINGERPRINT].at != NULL, has_fingerprint(&c->o));
-	if (c->m.attr[TURN_A_NONCE].at) {
-		memcpy(c->nonce, c->m.attr[TURN_A_NONCE].at, c->m.attr[TURN_A_NONCE].len);
-		c->nonce[c->m.attr[TURN_A_NONCE].len] = 0;
+	CU_ASSERT_EQUAL(c->m.fingerprint != 0, has_fingerprint(&c->o));
+	if (stun_attr(&c->m, STUN_ATTR_NONCE).at) {
+		memcpy(c->nonce, stun_attr(&c->m, STUN_ATTR_NONCE).at,
+			stun_attr(&c->m, STUN_ATTR_NONCE).len);
+		c->nonce[stun_attr(&c->m, STUN_ATTR_NONCE).len] = 0;
 	}
 	return code_of(&c->m);
 }
@@ -207,8 +210,9 @@ static inline bool signed_by(const struct client *c)
 	size_t len;
 
 	key_of(c, key, &len);
-	return turn_msg_verify(&c->m,
-		c->sha256 ? TURN_A_MESSAGE_INTEGRITY_SHA256 : TURN_A_MESSAGE_INTEGRITY, key, len);
+	return stun_verify_by(&c->m,
+		c->sha256 ? STUN_ATTR_MESSAGE_INTEGRITY_SHA256 : STUN_ATTR_MESSAGE_INTEGRITY, key,
+		len);
 }
 
 // Signs and delivers; every answer to it must be signed.
@@ -225,18 +229,18 @@ static inline int ask(struct client *c)
 
 static inline void learn_nonce(struct client *c)
 {
-	request(c, TURN_ALLOCATE);
+	request(c, STUN_ALLOCATE);
 	CU_ASSERT_EQUAL_FATAL(deliver(c), 401);
 }
 
-static inline struct turn_out *allocate_request(struct client *c)
+static inline struct stun_out *allocate_request(struct client *c)
 {
-	struct turn_out *o;
+	struct stun_out *o;
 
 	if (!c->nonce[0])
 		learn_nonce(c);
-	o = request(c, TURN_ALLOCATE);
-	turn_out_u32(o, TURN_T_REQUESTED_TRANSPORT, 17u << 24);
+	o = request(c, STUN_ALLOCATE);
+	stun_add_u32(o, STUN_ATTR_REQUESTED_TRANSPORT, 17u << 24);
 	return o;
 }
 
@@ -248,35 +252,35 @@ static inline int allocate(struct client *c)
 
 static inline int permit(struct client *c, const char *peer)
 {
-	struct turn_out *o = request(c, TURN_CREATE_PERMISSION);
+	struct stun_out *o = request(c, STUN_CREATE_PERMISSION);
 	struct st_addr a;
 
 	addr_parse(&a, peer);
-	turn_out_address(o, TURN_T_XOR_PEER_ADDRESS, &a, htons(9));
+	stun_add_address(o, STUN_ATTR_XOR_PEER_ADDRESS, &a, htons(9));
 	return ask(c);
 }
 
 static inline int bind_channel(struct client *c, const char *peer, uint16_t port, uint16_t number)
 {
-	struct turn_out *o = request(c, TURN_CHANNEL_BIND);
+	struct stun_out *o = request(c, STUN_CHANNEL_BIND);
 	struct st_addr a;
 
 	addr_parse(&a, peer);
-	turn_out_u32(o, TURN_T_CHANNEL_NUMBER, (uint32_t)number << 16);
-	turn_out_address(o, TURN_T_XOR_PEER_ADDRESS, &a, htons(port));
+	stun_add_u32(o, STUN_ATTR_CHANNEL_NUMBER, (uint32_t)number << 16);
+	stun_add_address(o, STUN_ATTR_XOR_PEER_ADDRESS, &a, htons(port));
 	return ask(c);
 }
 
 static inline int refresh(struct client *c, uint32_t lifetime)
 {
-	turn_out_u32(request(c, TURN_REFRESH), TURN_T_LIFETIME, lifetime);
+	stun_add_u32(request(c, STUN_REFRESH), STUN_ATTR_LIFETIME, lifetime);
 	return ask(c);
 }
 
 static inline const uint8_t *attr(
 	const struct client *c, uint16_t type, unsigned int nth, uint16_t *ret_len)
 {
-	for (size_t at = TURN_MSG_HEADER; at < c->m.len;) {
+	for (size_t at = STUN_HEADER_LEN; at < c->m.len;) {
 		const uint8_t *p = c->m.data + at;
 		uint16_t len = (uint16_t)(p[2] << 8 | p[3]);
 
@@ -292,7 +296,7 @@ static inline const uint8_t *attr(
 
 static inline uint16_t relayed_port(const struct client *c, unsigned int nth)
 {
-	const uint8_t *v = attr(c, TURN_T_XOR_RELAYED_ADDRESS, nth, NULL);
+	const uint8_t *v = attr(c, STUN_ATTR_XOR_RELAYED_ADDRESS, nth, NULL);
 
 	return v ? (uint16_t)((v[2] ^ 0x21) << 8 | (v[3] ^ 0x12)) : 0;
 }
@@ -301,7 +305,7 @@ static inline uint32_t lifetime(const struct client *c)
 {
 	uint32_t v = 0;
 
-	turn_msg_u32(&c->m, TURN_A_LIFETIME, &v);
+	stun_find_u32(&c->m, STUN_ATTR_LIFETIME, &v);
 	return v;
 }
 

@@ -22,12 +22,12 @@ static void an_allocation_is_installed_before_its_answer_leaves(void)
 	answers = 0;
 	dp_double_release(dp);
 	CU_ASSERT_EQUAL(answers, 1);
-	CU_ASSERT_EQUAL_FATAL(turn_msg_parse(&c.m, answer, answer_len), 0);
+	CU_ASSERT_EQUAL_FATAL(stun_parse_strict(&c.m, answer, answer_len), 0);
 	CU_ASSERT_EQUAL(code_of(&c.m), 0);
 	CU_ASSERT(signed_by(&c));
 	CU_ASSERT_EQUAL(lifetime(&c), 600);
 	CU_ASSERT(relayed_port(&c, 0) >= 50000 && relayed_port(&c, 0) <= 50019);
-	CU_ASSERT_PTR_NOT_NULL(attr(&c, TURN_T_XOR_MAPPED_ADDRESS, 0, NULL));
+	CU_ASSERT_PTR_NOT_NULL(attr(&c, STUN_ATTR_XOR_MAPPED_ADDRESS, 0, NULL));
 	o = object(ST_RELAY, 0);
 	memcpy(&body, o->body, sizeof(body));
 	CU_ASSERT_EQUAL(ntohs(body.key.relay_port_be), relayed_port(&c, 0));
@@ -77,28 +77,28 @@ static void transports_and_families_are_checked(void)
 	begin_with(v4_only);
 	client_init(&c, "203.0.113.5", 1000);
 	learn_nonce(&c);
-	request(&c, TURN_ALLOCATE);
+	request(&c, STUN_ALLOCATE);
 	CU_ASSERT_EQUAL(ask(&c), 400);
-	turn_out_bytes(request(&c, TURN_ALLOCATE), TURN_T_REQUESTED_TRANSPORT, "\x11", 1);
+	stun_add(request(&c, STUN_ALLOCATE), STUN_ATTR_REQUESTED_TRANSPORT, "\x11", 1);
 	CU_ASSERT_EQUAL(ask(&c), 400);
-	turn_out_u32(request(&c, TURN_ALLOCATE), TURN_T_REQUESTED_TRANSPORT, 6u << 24);
+	stun_add_u32(request(&c, STUN_ALLOCATE), STUN_ATTR_REQUESTED_TRANSPORT, 6u << 24);
 	CU_ASSERT_EQUAL(ask(&c), 442);
-	turn_out_u32(allocate_request(&c), TURN_T_REQUESTED_ADDRESS_FAMILY, 2u << 24);
+	stun_add_u32(allocate_request(&c), STUN_ATTR_REQUESTED_ADDRESS_FAMILY, 2u << 24);
 	CU_ASSERT_EQUAL(ask(&c), 440);
-	turn_out_u32(allocate_request(&c), TURN_T_REQUESTED_ADDRESS_FAMILY, 7u << 24);
+	stun_add_u32(allocate_request(&c), STUN_ATTR_REQUESTED_ADDRESS_FAMILY, 7u << 24);
 	CU_ASSERT_EQUAL(ask(&c), 440);
-	turn_out_u32(allocate_request(&c), TURN_T_ADDITIONAL_ADDRESS_FAMILY, 1u << 24);
+	stun_add_u32(allocate_request(&c), STUN_ATTR_ADDITIONAL_ADDRESS_FAMILY, 1u << 24);
 	CU_ASSERT_EQUAL(ask(&c), 400);
-	turn_out_u32(allocate_request(&c), TURN_T_ADDITIONAL_ADDRESS_FAMILY, 2u << 24);
-	turn_out_u32(&c.o, TURN_T_REQUESTED_ADDRESS_FAMILY, 1u << 24);
+	stun_add_u32(allocate_request(&c), STUN_ATTR_ADDITIONAL_ADDRESS_FAMILY, 2u << 24);
+	stun_add_u32(&c.o, STUN_ATTR_REQUESTED_ADDRESS_FAMILY, 1u << 24);
 	CU_ASSERT_EQUAL(ask(&c), 400);
-	turn_out_bytes(allocate_request(&c), TURN_T_MOBILITY_TICKET, NULL, 0);
+	stun_add(allocate_request(&c), STUN_ATTR_MOBILITY_TICKET, NULL, 0);
 	CU_ASSERT_EQUAL(ask(&c), 405);
 	// One of two: a success that says which one is missing.
-	turn_out_u32(allocate_request(&c), TURN_T_ADDITIONAL_ADDRESS_FAMILY, 2u << 24);
+	stun_add_u32(allocate_request(&c), STUN_ATTR_ADDITIONAL_ADDRESS_FAMILY, 2u << 24);
 	CU_ASSERT_EQUAL(ask(&c), 0);
-	CU_ASSERT_PTR_NOT_NULL(attr(&c, TURN_T_ADDRESS_ERROR_CODE, 0, NULL));
-	CU_ASSERT_PTR_NULL(attr(&c, TURN_T_XOR_RELAYED_ADDRESS, 1, NULL));
+	CU_ASSERT_PTR_NOT_NULL(attr(&c, STUN_ATTR_ADDRESS_ERROR_CODE, 0, NULL));
+	CU_ASSERT_PTR_NULL(attr(&c, STUN_ATTR_XOR_RELAYED_ADDRESS, 1, NULL));
 	end();
 }
 
@@ -108,14 +108,14 @@ static void a_dual_allocation_has_two_addresses_that_end_one_by_one(void)
 
 	begin_with(usual);
 	client_init(&c, "203.0.113.5", 1000);
-	turn_out_u32(allocate_request(&c), TURN_T_ADDITIONAL_ADDRESS_FAMILY, 2u << 24);
+	stun_add_u32(allocate_request(&c), STUN_ATTR_ADDITIONAL_ADDRESS_FAMILY, 2u << 24);
 	CU_ASSERT_EQUAL(ask(&c), 0);
-	CU_ASSERT_PTR_NOT_NULL(attr(&c, TURN_T_XOR_RELAYED_ADDRESS, 1, NULL));
+	CU_ASSERT_PTR_NOT_NULL(attr(&c, STUN_ATTR_XOR_RELAYED_ADDRESS, 1, NULL));
 	CU_ASSERT_EQUAL(dp_double_count(dp, ST_RELAY), 2);
 	CU_ASSERT_EQUAL(permit(&c, "198.51.100.1"), 0);
 	CU_ASSERT_EQUAL(permit(&c, "2001:db8:2::1"), 0);
-	turn_out_u32(request(&c, TURN_REFRESH), TURN_T_LIFETIME, 0);
-	turn_out_u32(&c.o, TURN_T_REQUESTED_ADDRESS_FAMILY, 1u << 24);
+	stun_add_u32(request(&c, STUN_REFRESH), STUN_ATTR_LIFETIME, 0);
+	stun_add_u32(&c.o, STUN_ATTR_REQUESTED_ADDRESS_FAMILY, 1u << 24);
 	CU_ASSERT_EQUAL(ask(&c), 0);
 	CU_ASSERT_EQUAL(dp_double_count(dp, ST_RELAY), 1);
 	CU_ASSERT_EQUAL(dp_double_count(dp, ST_PERMISSION), 1);
@@ -137,26 +137,26 @@ static void even_ports_and_reservations(void)
 	client_init(&c, "203.0.113.5", 1000);
 	client_init(&d, "203.0.113.5", 1001);
 	client_init(&e, "203.0.113.5", 1002);
-	turn_out_bytes(allocate_request(&c), TURN_T_EVEN_PORT, "\x80", 1);
+	stun_add(allocate_request(&c), STUN_ATTR_EVEN_PORT, "\x80", 1);
 	CU_ASSERT_EQUAL(ask(&c), 0);
 	port = relayed_port(&c, 0);
 	CU_ASSERT_EQUAL(port % 2, 0);
-	v = attr(&c, TURN_T_RESERVATION_TOKEN, 0, &len);
+	v = attr(&c, STUN_ATTR_RESERVATION_TOKEN, 0, &len);
 	CU_ASSERT_FATAL(v && len == TURN_TOKEN_LEN);
 	memcpy(token, v, len);
-	turn_out_bytes(allocate_request(&d), TURN_T_RESERVATION_TOKEN, token, sizeof(token));
-	turn_out_bytes(&d.o, TURN_T_EVEN_PORT, "\0", 1);
+	stun_add(allocate_request(&d), STUN_ATTR_RESERVATION_TOKEN, token, sizeof(token));
+	stun_add(&d.o, STUN_ATTR_EVEN_PORT, "\0", 1);
 	CU_ASSERT_EQUAL(ask(&d), 400);
-	turn_out_bytes(allocate_request(&d), TURN_T_RESERVATION_TOKEN, token, sizeof(token));
+	stun_add(allocate_request(&d), STUN_ATTR_RESERVATION_TOKEN, token, sizeof(token));
 	CU_ASSERT_EQUAL(ask(&d), 0);
 	CU_ASSERT_EQUAL(relayed_port(&d, 0), port + 1);
-	turn_out_bytes(allocate_request(&e), TURN_T_RESERVATION_TOKEN, token, sizeof(token));
+	stun_add(allocate_request(&e), STUN_ATTR_RESERVATION_TOKEN, token, sizeof(token));
 	CU_ASSERT_EQUAL(ask(&e), 508); // it is used up
-	turn_out_bytes(allocate_request(&e), TURN_T_EVEN_PORT, "\x80", 1);
-	turn_out_u32(&e.o, TURN_T_ADDITIONAL_ADDRESS_FAMILY, 2u << 24);
+	stun_add(allocate_request(&e), STUN_ATTR_EVEN_PORT, "\x80", 1);
+	stun_add_u32(&e.o, STUN_ATTR_ADDITIONAL_ADDRESS_FAMILY, 2u << 24);
 	CU_ASSERT_EQUAL(ask(&e), 400);
-	turn_out_bytes(allocate_request(&e), TURN_T_EVEN_PORT, "\x80", 1);
-	turn_out_bytes(&e.o, TURN_T_DONT_FRAGMENT, NULL, 0);
+	stun_add(allocate_request(&e), STUN_ATTR_EVEN_PORT, "\x80", 1);
+	stun_add(&e.o, STUN_ATTR_DONT_FRAGMENT, NULL, 0);
 	CU_ASSERT_EQUAL(ask(&e), 0);
 	// Nobody comes for it: after 30 s the port is free again.
 	CU_ASSERT_EQUAL(turn_ports_unused(core.ports, 0), 20 - 4);
@@ -179,28 +179,28 @@ static void checks_come_in_their_order(void)
 		"\"users\": [{\"name\": \"alice\", \"password\": \"wonderland\"}]");
 	client_init(&c, "203.0.113.5", 1000);
 	CU_ASSERT_EQUAL(allocate(&c), 0);
-	request(&c, TURN_ALLOCATE); // no transport, and there is an allocation
+	request(&c, STUN_ALLOCATE); // no transport, and there is an allocation
 	CU_ASSERT_EQUAL(ask(&c), 437);
 	client_init(&c, "203.0.113.5", 1001);
 	learn_nonce(&c);
-	turn_out_u32(request(&c, TURN_ALLOCATE), TURN_T_REQUESTED_ADDRESS_FAMILY, 2u << 24);
+	stun_add_u32(request(&c, STUN_ALLOCATE), STUN_ATTR_REQUESTED_ADDRESS_FAMILY, 2u << 24);
 	CU_ASSERT_EQUAL(ask(&c), 400); // no transport, a family that is not served, the quota
-	turn_out_u32(request(&c, TURN_ALLOCATE), TURN_T_REQUESTED_TRANSPORT, 6u << 24);
-	turn_out_bytes(&c.o, TURN_T_RESERVATION_TOKEN, token, sizeof(token));
-	turn_out_bytes(&c.o, TURN_T_EVEN_PORT, "\0", 1);
+	stun_add_u32(request(&c, STUN_ALLOCATE), STUN_ATTR_REQUESTED_TRANSPORT, 6u << 24);
+	stun_add(&c.o, STUN_ATTR_RESERVATION_TOKEN, token, sizeof(token));
+	stun_add(&c.o, STUN_ATTR_EVEN_PORT, "\0", 1);
 	CU_ASSERT_EQUAL(ask(&c), 442);
-	turn_out_bytes(allocate_request(&c), TURN_T_RESERVATION_TOKEN, token, sizeof(token));
-	turn_out_u32(&c.o, TURN_T_REQUESTED_ADDRESS_FAMILY, 2u << 24);
+	stun_add(allocate_request(&c), STUN_ATTR_RESERVATION_TOKEN, token, sizeof(token));
+	stun_add_u32(&c.o, STUN_ATTR_REQUESTED_ADDRESS_FAMILY, 2u << 24);
 	CU_ASSERT_EQUAL(ask(&c), 400);
-	turn_out_bytes(allocate_request(&c), TURN_T_RESERVATION_TOKEN, token, sizeof(token));
-	turn_out_u32(&c.o, TURN_T_ADDITIONAL_ADDRESS_FAMILY, 2u << 24);
+	stun_add(allocate_request(&c), STUN_ATTR_RESERVATION_TOKEN, token, sizeof(token));
+	stun_add_u32(&c.o, STUN_ATTR_ADDITIONAL_ADDRESS_FAMILY, 2u << 24);
 	CU_ASSERT_EQUAL(ask(&c), 400);
-	turn_out_u32(allocate_request(&c), TURN_T_REQUESTED_ADDRESS_FAMILY, 2u << 24);
+	stun_add_u32(allocate_request(&c), STUN_ATTR_REQUESTED_ADDRESS_FAMILY, 2u << 24);
 	CU_ASSERT_EQUAL(ask(&c), 440); // before the quota
-	turn_out_u32(allocate_request(&c), TURN_T_ADDITIONAL_ADDRESS_FAMILY, 2u << 24);
-	turn_out_bytes(&c.o, TURN_T_EVEN_PORT, "\x80", 1);
+	stun_add_u32(allocate_request(&c), STUN_ATTR_ADDITIONAL_ADDRESS_FAMILY, 2u << 24);
+	stun_add(&c.o, STUN_ATTR_EVEN_PORT, "\x80", 1);
 	CU_ASSERT_EQUAL(ask(&c), 400);
-	turn_out_bytes(allocate_request(&c), TURN_T_EVEN_PORT, "\0\0", 2);
+	stun_add(allocate_request(&c), STUN_ATTR_EVEN_PORT, "\0\0", 2);
 	CU_ASSERT_EQUAL(ask(&c), 400);
 	CU_ASSERT_EQUAL(allocate(&c), 486);
 	end();
@@ -214,7 +214,7 @@ static void a_token_of_nobody_or_of_another_length_is_508(void)
 	begin_with(usual);
 	client_init(&c, "203.0.113.5", 1000);
 	for (size_t len = 0; len <= sizeof(token); len++) {
-		turn_out_bytes(allocate_request(&c), TURN_T_RESERVATION_TOKEN, token, len);
+		stun_add(allocate_request(&c), STUN_ATTR_RESERVATION_TOKEN, token, len);
 		CU_ASSERT_EQUAL(ask(&c), 508);
 	}
 	CU_ASSERT_EQUAL(turn_core_allocations(&core), 0);
@@ -224,9 +224,9 @@ static void a_token_of_nobody_or_of_another_length_is_508(void)
 static bool relayed_is_v4(const struct client *c, unsigned int nth)
 {
 	uint16_t len = 0;
-	const uint8_t *v = attr(c, TURN_T_XOR_RELAYED_ADDRESS, nth, &len);
+	const uint8_t *v = attr(c, STUN_ATTR_XOR_RELAYED_ADDRESS, nth, &len);
 
-	return v && len == 8 && v[1] == TURN_FAMILY_V4;
+	return v && len == 8 && v[1] == STUN_FAMILY_V4;
 }
 
 static void without_a_family_it_is_ipv4_whatever_the_client_is(void)
@@ -239,7 +239,7 @@ static void without_a_family_it_is_ipv4_whatever_the_client_is(void)
 	CU_ASSERT_EQUAL(allocate(&c), 0);
 	CU_ASSERT(relayed_is_v4(&c, 0));
 	client_init(&c, "203.0.113.5", 1000);
-	turn_out_u32(allocate_request(&c), TURN_T_REQUESTED_ADDRESS_FAMILY, 2u << 24);
+	stun_add_u32(allocate_request(&c), STUN_ATTR_REQUESTED_ADDRESS_FAMILY, 2u << 24);
 	CU_ASSERT_EQUAL(ask(&c), 0);
 	CU_ASSERT_FALSE(relayed_is_v4(&c, 0));
 	end();
@@ -247,9 +247,9 @@ static void without_a_family_it_is_ipv4_whatever_the_client_is(void)
 	client_init(&c, "2001:db8:9::5", 1000);
 	CU_ASSERT_EQUAL(allocate(&c), 440);
 	// Both: the one that there is, and what became of the other.
-	turn_out_u32(allocate_request(&c), TURN_T_ADDITIONAL_ADDRESS_FAMILY, 2u << 24);
+	stun_add_u32(allocate_request(&c), STUN_ATTR_ADDITIONAL_ADDRESS_FAMILY, 2u << 24);
 	CU_ASSERT_EQUAL(ask(&c), 0);
-	CU_ASSERT_EQUAL(memcmp(attr(&c, TURN_T_ADDRESS_ERROR_CODE, 0, NULL), "\1\0\4\x28", 4), 0);
+	CU_ASSERT_EQUAL(memcmp(attr(&c, STUN_ATTR_ADDRESS_ERROR_CODE, 0, NULL), "\1\0\4\x28", 4), 0);
 	end();
 	g_free(v6_only);
 }
@@ -264,19 +264,19 @@ static void a_family_without_ports_is_named(void)
 	begin_with(two);
 	for (uint16_t i = 0; i < 2; i++) {
 		client_init(&c, "203.0.113.5", 1000 + i);
-		turn_out_u32(allocate_request(&c), TURN_T_REQUESTED_ADDRESS_FAMILY, 2u << 24);
+		stun_add_u32(allocate_request(&c), STUN_ATTR_REQUESTED_ADDRESS_FAMILY, 2u << 24);
 		CU_ASSERT_EQUAL(ask(&c), 0);
 	}
 	for (uint16_t i = 2; i < 4; i++) {
 		client_init(&c, "203.0.113.5", 1000 + i);
-		turn_out_u32(allocate_request(&c), TURN_T_ADDITIONAL_ADDRESS_FAMILY, 2u << 24);
+		stun_add_u32(allocate_request(&c), STUN_ATTR_ADDITIONAL_ADDRESS_FAMILY, 2u << 24);
 		CU_ASSERT_EQUAL(ask(&c), 0);
 		CU_ASSERT(relayed_is_v4(&c, 0));
 		CU_ASSERT_EQUAL(
-			memcmp(attr(&c, TURN_T_ADDRESS_ERROR_CODE, 0, NULL), "\2\0\5\x8", 4), 0);
+			memcmp(attr(&c, STUN_ATTR_ADDRESS_ERROR_CODE, 0, NULL), "\2\0\5\x8", 4), 0);
 	}
 	client_init(&c, "203.0.113.5", 1004);
-	turn_out_u32(allocate_request(&c), TURN_T_ADDITIONAL_ADDRESS_FAMILY, 2u << 24);
+	stun_add_u32(allocate_request(&c), STUN_ATTR_ADDITIONAL_ADDRESS_FAMILY, 2u << 24);
 	CU_ASSERT_EQUAL(ask(&c), 508);
 	CU_ASSERT_EQUAL(dp_double_count(dp, ST_RELAY), 4);
 	end();
@@ -293,23 +293,23 @@ static void an_even_port_is_even_or_508(void)
 	begin_with(usual);
 	for (uint16_t i = 0; i < 10; i++) {
 		client_init(&c, "203.0.113.5", 1000 + i);
-		turn_out_bytes(allocate_request(&c), TURN_T_EVEN_PORT, "\0", 1);
+		stun_add(allocate_request(&c), STUN_ATTR_EVEN_PORT, "\0", 1);
 		CU_ASSERT_EQUAL(ask(&c), 0);
 		CU_ASSERT_EQUAL(relayed_port(&c, 0) % 2, 0);
-		CU_ASSERT_PTR_NULL(attr(&c, TURN_T_RESERVATION_TOKEN, 0, NULL));
+		CU_ASSERT_PTR_NULL(attr(&c, STUN_ATTR_RESERVATION_TOKEN, 0, NULL));
 	}
 	client_init(&c, "203.0.113.5", 1010);
-	turn_out_bytes(allocate_request(&c), TURN_T_EVEN_PORT, "\0", 1);
+	stun_add(allocate_request(&c), STUN_ATTR_EVEN_PORT, "\0", 1);
 	CU_ASSERT_EQUAL(ask(&c), 508);
 	CU_ASSERT_EQUAL(allocate(&c), 0); // the odd ones are there
 	end();
 	begin_with(three);
 	client_init(&c, "203.0.113.5", 1000);
 	client_init(&d, "203.0.113.5", 1001);
-	turn_out_bytes(allocate_request(&c), TURN_T_EVEN_PORT, "\x80", 1);
+	stun_add(allocate_request(&c), STUN_ATTR_EVEN_PORT, "\x80", 1);
 	CU_ASSERT_EQUAL(ask(&c), 0);
 	CU_ASSERT_EQUAL(relayed_port(&c, 0), 50002);
-	turn_out_bytes(allocate_request(&d), TURN_T_EVEN_PORT, "\x80", 1);
+	stun_add(allocate_request(&d), STUN_ATTR_EVEN_PORT, "\x80", 1);
 	CU_ASSERT_EQUAL(ask(&d), 508); // 50003 is held for the token
 	end();
 	g_free(three);
@@ -344,7 +344,7 @@ static void ports_come_in_no_order(void)
 static void another_user_gets_no_answer_of_the_first(void)
 {
 	struct client c;
-	uint8_t tid[TURN_TID_LEN];
+	uint8_t tid[STUN_TID_LEN];
 
 	begin_with(usual);
 	client_init(&c, "203.0.113.5", 1000);

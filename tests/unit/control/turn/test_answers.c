@@ -9,13 +9,13 @@ static void binding_is_answered_with_32_bytes(void)
 
 	begin_with(usual);
 	client_init(&c, "203.0.113.5", 1000);
-	request(&c, TURN_BINDING);
+	request(&c, STUN_BINDING);
 	CU_ASSERT_EQUAL(deliver(&c), 0);
 	CU_ASSERT_EQUAL(answer_len, 32);
-	request(&c, TURN_BINDING);
-	turn_out_fingerprint(&c.o);
+	request(&c, STUN_BINDING);
+	stun_add_fingerprint(&c.o);
 	CU_ASSERT_EQUAL(deliver(&c), 0);
-	CU_ASSERT_PTR_NOT_NULL(c.m.attr[TURN_A_FINGERPRINT].at);
+	CU_ASSERT_PTR_NOT_NULL(stun_attr(&c.m, STUN_ATTR_FINGERPRINT).at);
 	end();
 }
 
@@ -27,12 +27,12 @@ static void unknown_attributes_get_420_after_authentication(void)
 
 	begin_with(usual);
 	client_init(&c, "203.0.113.5", 1000);
-	turn_out_u32(request(&c, TURN_ALLOCATE), 0x7ff1, 0);
+	stun_add_u32(request(&c, STUN_ALLOCATE), 0x7ff1, 0);
 	CU_ASSERT_EQUAL(deliver(&c), 401);
-	turn_out_u32(allocate_request(&c), 0x7ff1, 0);
-	turn_out_u32(&c.o, 0xfff1, 0); // comprehension-optional
+	stun_add_u32(allocate_request(&c), 0x7ff1, 0);
+	stun_add_u32(&c.o, 0xfff1, 0); // comprehension-optional
 	CU_ASSERT_EQUAL(ask(&c), 420);
-	v = attr(&c, TURN_T_UNKNOWN_ATTRIBUTES, 0, &len);
+	v = attr(&c, STUN_ATTR_UNKNOWN_ATTRIBUTES, 0, &len);
 	CU_ASSERT(v && len == 2 && v[0] == 0x7f && v[1] == 0xf1);
 	end();
 }
@@ -43,11 +43,11 @@ static void what_is_no_request_of_ours_gets_no_answer(void)
 
 	begin_with(usual);
 	client_init(&c, "203.0.113.5", 1000);
-	turn_out_begin(&c.o, TURN_SEND, TURN_INDICATION, c.tid);
+	stun_begin(&c.o, c.buf, sizeof(c.buf), STUN_SEND | STUN_INDICATION, c.tid);
 	CU_ASSERT_EQUAL(deliver(&c), NO_ANSWER);
-	turn_out_begin(&c.o, TURN_ALLOCATE, TURN_SUCCESS, c.tid);
+	stun_begin(&c.o, c.buf, sizeof(c.buf), STUN_ALLOCATE | STUN_SUCCESS, c.tid);
 	CU_ASSERT_EQUAL(deliver(&c), NO_ANSWER);
-	turn_out_begin(&c.o, 0x00a, TURN_REQUEST, c.tid); // Connect of RFC 6062
+	stun_begin(&c.o, c.buf, sizeof(c.buf), 0x00a | STUN_REQUEST, c.tid); // Connect of RFC 6062
 	CU_ASSERT_EQUAL(deliver(&c), NO_ANSWER);
 	CU_ASSERT_EQUAL(core.stats.malformed, 3);
 	end();
@@ -62,19 +62,19 @@ static void an_answer_has_a_fingerprint_when_its_request_had_one(void)
 	learn_nonce(&c);
 	c.fingerprint = true; // deliver looks for it in each answer
 	CU_ASSERT_EQUAL(allocate(&c), 0);
-	CU_ASSERT_PTR_NOT_NULL(c.m.attr[TURN_A_FINGERPRINT].at);
+	CU_ASSERT_PTR_NOT_NULL(stun_attr(&c.m, STUN_ATTR_FINGERPRINT).at);
 	CU_ASSERT_EQUAL(permit(&c, "198.51.100.1"), 0);
 	CU_ASSERT_EQUAL(permit(&c, "127.0.0.1"), 403);
-	CU_ASSERT_PTR_NOT_NULL(c.m.attr[TURN_A_FINGERPRINT].at);
+	CU_ASSERT_PTR_NOT_NULL(stun_attr(&c.m, STUN_ATTR_FINGERPRINT).at);
 	c.password = "guess";
 	CU_ASSERT_EQUAL(refresh(&c, 600), 401);
-	CU_ASSERT_PTR_NOT_NULL(c.m.attr[TURN_A_FINGERPRINT].at);
+	CU_ASSERT_PTR_NOT_NULL(stun_attr(&c.m, STUN_ATTR_FINGERPRINT).at);
 	c.password = "wonderland";
 	c.fingerprint = false;
 	CU_ASSERT_EQUAL(refresh(&c, 600), 0);
-	CU_ASSERT_PTR_NULL(c.m.attr[TURN_A_FINGERPRINT].at);
+	CU_ASSERT_PTR_NULL(stun_attr(&c.m, STUN_ATTR_FINGERPRINT).at);
 	// A wrong one is a broken message: no answer.
-	turn_out_fingerprint(request(&c, TURN_BINDING));
+	stun_add_fingerprint(request(&c, STUN_BINDING));
 	c.o.data[c.o.len - 1] ^= 1;
 	CU_ASSERT_EQUAL(deliver(&c), NO_ANSWER);
 	end();
@@ -90,14 +90,14 @@ static void software_is_told_to_who_is_authenticated(void)
 		begin_with(on ? usual : silent);
 		client_init(&c, "203.0.113.5", 1000);
 		learn_nonce(&c);
-		CU_ASSERT_PTR_NULL(attr(&c, TURN_T_SOFTWARE, 0, NULL));
+		CU_ASSERT_PTR_NULL(attr(&c, STUN_ATTR_SOFTWARE, 0, NULL));
 		CU_ASSERT_EQUAL(allocate(&c), 0);
-		CU_ASSERT_EQUAL(attr(&c, TURN_T_SOFTWARE, 0, NULL) != NULL, on);
+		CU_ASSERT_EQUAL(attr(&c, STUN_ATTR_SOFTWARE, 0, NULL) != NULL, on);
 		CU_ASSERT_EQUAL(refresh(&c, 600), 0);
-		CU_ASSERT_EQUAL(attr(&c, TURN_T_SOFTWARE, 0, NULL) != NULL, on);
-		request(&c, TURN_BINDING);
+		CU_ASSERT_EQUAL(attr(&c, STUN_ATTR_SOFTWARE, 0, NULL) != NULL, on);
+		request(&c, STUN_BINDING);
 		CU_ASSERT_EQUAL(deliver(&c), 0);
-		CU_ASSERT_PTR_NULL(attr(&c, TURN_T_SOFTWARE, 0, NULL));
+		CU_ASSERT_PTR_NULL(attr(&c, STUN_ATTR_SOFTWARE, 0, NULL));
 		end();
 	}
 	g_free(silent);
@@ -115,15 +115,15 @@ static void extensions_that_are_out_are_refused_by_their_rules(void)
 		request(&c, methods[i]);
 		CU_ASSERT_EQUAL(deliver(&c), NO_ANSWER);
 	}
-	turn_out_u32(request(&c, TURN_BINDING), 0x0003, 6); // CHANGE-REQUEST of RFC 5780
+	stun_add_u32(request(&c, STUN_BINDING), 0x0003, 6); // CHANGE-REQUEST of RFC 5780
 	CU_ASSERT_EQUAL(deliver(&c), 420);
-	v = attr(&c, TURN_T_UNKNOWN_ATTRIBUTES, 0, NULL);
+	v = attr(&c, STUN_ATTR_UNKNOWN_ATTRIBUTES, 0, NULL);
 	CU_ASSERT(v && v[0] == 0 && v[1] == 3);
-	turn_out_bytes(allocate_request(&c), 0x001b, "token", 5); // ACCESS-TOKEN of RFC 7635
+	stun_add(allocate_request(&c), 0x001b, "token", 5); // ACCESS-TOKEN of RFC 7635
 	CU_ASSERT_EQUAL(ask(&c), 420);
-	turn_out_bytes(allocate_request(&c), TURN_T_MOBILITY_TICKET, NULL, 0); // RFC 8016
+	stun_add(allocate_request(&c), STUN_ATTR_MOBILITY_TICKET, NULL, 0); // RFC 8016
 	CU_ASSERT_EQUAL(ask(&c), 405);
-	turn_out_u32(request(&c, TURN_ALLOCATE), TURN_T_REQUESTED_TRANSPORT, 6u << 24); // RFC 6062
+	stun_add_u32(request(&c, STUN_ALLOCATE), STUN_ATTR_REQUESTED_TRANSPORT, 6u << 24); // RFC 6062
 	CU_ASSERT_EQUAL(ask(&c), 442);
 	CU_ASSERT_EQUAL(turn_core_allocations(&core), 0);
 	end();

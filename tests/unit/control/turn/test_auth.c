@@ -9,14 +9,14 @@ static void a_stranger_is_challenged_and_leaves_no_state(void)
 
 	begin_with(usual);
 	client_init(&c, "203.0.113.5", 1000);
-	turn_out_u32(request(&c, TURN_ALLOCATE), TURN_T_REQUESTED_TRANSPORT, 17u << 24);
+	stun_add_u32(request(&c, STUN_ALLOCATE), STUN_ATTR_REQUESTED_TRANSPORT, 17u << 24);
 	CU_ASSERT_EQUAL(deliver(&c), 401);
 	CU_ASSERT(answer_len <= 128);
-	CU_ASSERT_PTR_NOT_NULL(c.m.attr[TURN_A_REALM].at);
-	CU_ASSERT_PTR_NOT_NULL(c.m.attr[TURN_A_NONCE].at);
-	CU_ASSERT_PTR_NOT_NULL(c.m.attr[TURN_A_PASSWORD_ALGORITHMS].at);
-	CU_ASSERT_PTR_NULL(c.m.attr[TURN_A_MESSAGE_INTEGRITY].at);
-	CU_ASSERT_PTR_NULL(attr(&c, TURN_T_SOFTWARE, 0, NULL));
+	CU_ASSERT_PTR_NOT_NULL(stun_attr(&c.m, STUN_ATTR_REALM).at);
+	CU_ASSERT_PTR_NOT_NULL(stun_attr(&c.m, STUN_ATTR_NONCE).at);
+	CU_ASSERT_PTR_NOT_NULL(stun_attr(&c.m, STUN_ATTR_PASSWORD_ALGORITHMS).at);
+	CU_ASSERT_PTR_NULL(stun_attr(&c.m, STUN_ATTR_MESSAGE_INTEGRITY).at);
+	CU_ASSERT_PTR_NULL(attr(&c, STUN_ATTR_SOFTWARE, 0, NULL));
 	CU_ASSERT_EQUAL(turn_core_allocations(&core), 0);
 	CU_ASSERT_EQUAL(dp->objects->len, 0);
 	end();
@@ -30,10 +30,10 @@ static void credentials_are_checked_in_the_order_of_the_rfc(void)
 	client_init(&c, "203.0.113.5", 1000);
 	learn_nonce(&c);
 	// Integrity without USERNAME, REALM, NONCE.
-	request(&c, TURN_ALLOCATE);
-	turn_out_integrity(&c.o, TURN_T_MESSAGE_INTEGRITY, c.tid, sizeof(c.tid));
+	request(&c, STUN_ALLOCATE);
+	stun_add_integrity(&c.o, STUN_ATTR_MESSAGE_INTEGRITY, c.tid, sizeof(c.tid));
 	CU_ASSERT_EQUAL(deliver(&c), 400);
-	CU_ASSERT_PTR_NULL(c.m.attr[TURN_A_MESSAGE_INTEGRITY].at);
+	CU_ASSERT_PTR_NULL(stun_attr(&c.m, STUN_ATTR_MESSAGE_INTEGRITY).at);
 	c.name = "mallory";
 	CU_ASSERT_EQUAL(allocate(&c), 401);
 	c.name = "alice";
@@ -45,7 +45,7 @@ static void credentials_are_checked_in_the_order_of_the_rfc(void)
 	c.password = "wonderland";
 	strcpy(c.nonce, "obMatJos2gAAA0123456789012345678901");
 	CU_ASSERT_EQUAL(allocate(&c), 438);
-	CU_ASSERT_PTR_NOT_NULL(c.m.attr[TURN_A_REALM].at);
+	CU_ASSERT_PTR_NOT_NULL(stun_attr(&c.m, STUN_ATTR_REALM).at);
 	CU_ASSERT_EQUAL(allocate(&c), 0);
 	end();
 }
@@ -90,7 +90,7 @@ static void sha256_and_userhash_work_and_a_bid_down_is_seen(void)
 	CU_ASSERT_EQUAL(allocate(&c), 438);
 	c.sha256 = c.userhash = true;
 	CU_ASSERT_EQUAL(allocate(&c), 0);
-	CU_ASSERT_PTR_NULL(c.m.attr[TURN_A_MESSAGE_INTEGRITY].at);
+	CU_ASSERT_PTR_NULL(stun_attr(&c.m, STUN_ATTR_MESSAGE_INTEGRITY).at);
 	CU_ASSERT_EQUAL(refresh(&c, 600), 0);
 	end();
 }
@@ -172,16 +172,16 @@ static void every_challenge_offers_what_an_answer_needs(void)
 	client_init(&c, "203.0.113.5", 1000);
 	strcpy(c.nonce, "obMatJos2wAAA0123456789012345678901");
 	CU_ASSERT_EQUAL(allocate(&c), 438);
-	CU_ASSERT_PTR_NOT_NULL(c.m.attr[TURN_A_REALM].at);
-	CU_ASSERT_PTR_NOT_NULL(c.m.attr[TURN_A_NONCE].at);
-	CU_ASSERT_PTR_NOT_NULL(c.m.attr[TURN_A_PASSWORD_ALGORITHMS].at);
-	CU_ASSERT_PTR_NULL(c.m.attr[TURN_A_MESSAGE_INTEGRITY].at);
+	CU_ASSERT_PTR_NOT_NULL(stun_attr(&c.m, STUN_ATTR_REALM).at);
+	CU_ASSERT_PTR_NOT_NULL(stun_attr(&c.m, STUN_ATTR_NONCE).at);
+	CU_ASSERT_PTR_NOT_NULL(stun_attr(&c.m, STUN_ATTR_PASSWORD_ALGORITHMS).at);
+	CU_ASSERT_PTR_NULL(stun_attr(&c.m, STUN_ATTR_MESSAGE_INTEGRITY).at);
 	end();
 	begin_with(without);
 	client_init(&c, "203.0.113.5", 1000);
 	learn_nonce(&c);
 	CU_ASSERT_EQUAL(memcmp(c.nonce, "obMatJos2AAAA", 13), 0);
-	CU_ASSERT_PTR_NULL(c.m.attr[TURN_A_PASSWORD_ALGORITHMS].at);
+	CU_ASSERT_PTR_NULL(stun_attr(&c.m, STUN_ATTR_PASSWORD_ALGORITHMS).at);
 	CU_ASSERT_EQUAL(allocate(&c), 0);
 	end();
 	g_free(without);
@@ -195,16 +195,17 @@ static int ask_with_algorithms(
 	size_t len;
 
 	allocate_request(c);
-	turn_out_bytes(&c->o, TURN_T_USERNAME, c->name, strlen(c->name));
-	turn_out_bytes(&c->o, TURN_T_REALM, "example.org", 11);
-	turn_out_bytes(&c->o, TURN_T_NONCE, c->nonce, strlen(c->nonce));
+	stun_add(&c->o, STUN_ATTR_USERNAME, c->name, strlen(c->name));
+	stun_add(&c->o, STUN_ATTR_REALM, "example.org", 11);
+	stun_add(&c->o, STUN_ATTR_NONCE, c->nonce, strlen(c->nonce));
 	if (list)
-		turn_out_bytes(&c->o, TURN_T_PASSWORD_ALGORITHMS, list, list_len);
+		stun_add(&c->o, STUN_ATTR_PASSWORD_ALGORITHMS, list, list_len);
 	if (one)
-		turn_out_bytes(&c->o, TURN_T_PASSWORD_ALGORITHM, one, one_len);
+		stun_add(&c->o, STUN_ATTR_PASSWORD_ALGORITHM, one, one_len);
 	key_of(c, key, &len);
-	turn_out_integrity(&c->o,
-		c->sha256 ? TURN_T_MESSAGE_INTEGRITY_SHA256 : TURN_T_MESSAGE_INTEGRITY, key, len);
+	stun_add_integrity(&c->o,
+		c->sha256 ? STUN_ATTR_MESSAGE_INTEGRITY_SHA256 : STUN_ATTR_MESSAGE_INTEGRITY, key,
+		len);
 	return deliver(c);
 }
 
@@ -223,7 +224,7 @@ static void algorithms_that_were_not_offered_are_400(void)
 	CU_ASSERT_EQUAL(ask_with_algorithms(&c, swapped, sizeof(swapped), list, 4), 400);
 	CU_ASSERT_EQUAL(ask_with_algorithms(&c, list, sizeof(list), third, 4), 400);
 	CU_ASSERT_EQUAL(ask_with_algorithms(&c, list, sizeof(list), parameters, 8), 400);
-	CU_ASSERT_PTR_NULL(c.m.attr[TURN_A_MESSAGE_INTEGRITY_SHA256].at); // of nobody yet
+	CU_ASSERT_PTR_NULL(stun_attr(&c.m, STUN_ATTR_MESSAGE_INTEGRITY_SHA256).at); // of nobody yet
 	CU_ASSERT_EQUAL(turn_core_allocations(&core), 0);
 	// MD5 may be chosen with the list, and is what is meant without.
 	c.sha256 = false;
@@ -235,7 +236,7 @@ static void algorithms_that_were_not_offered_are_400(void)
 
 static void names_of_nobody_are_401(void)
 {
-	char longest[TURN_USERNAME_MAX + 2];
+	char longest[STUN_USERNAME_MAX + 2];
 	static const char *const wrong[] = {"", "al\xff\xfe", "alice\n", "Alice", "alice%s%n"};
 	struct client c;
 
@@ -244,7 +245,7 @@ static void names_of_nobody_are_401(void)
 	for (size_t i = 0; i < G_N_ELEMENTS(wrong); i++) {
 		c.name = wrong[i];
 		CU_ASSERT_EQUAL(allocate(&c), 401);
-		CU_ASSERT_PTR_NULL(c.m.attr[TURN_A_MESSAGE_INTEGRITY].at);
+		CU_ASSERT_PTR_NULL(stun_attr(&c.m, STUN_ATTR_MESSAGE_INTEGRITY).at);
 	}
 	memset(longest, 'a', sizeof(longest) - 1);
 	longest[sizeof(longest) - 1] = 0;
@@ -294,7 +295,7 @@ static void a_nonce_is_of_one_transport_and_outlives_a_restart(void)
 	tcp.tuple.transport = TURN_TCP;
 	learn_nonce(&udp);
 	strcpy(tcp.nonce, udp.nonce);
-	request(&tcp, TURN_REFRESH);
+	request(&tcp, STUN_REFRESH);
 	CU_ASSERT_EQUAL(ask(&tcp), 438);
 	turn_core_fini(&core);
 	begin_core();

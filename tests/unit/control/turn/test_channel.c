@@ -26,8 +26,8 @@ static void a_channel_is_one_number_for_one_peer(void)
 	CU_ASSERT_EQUAL(bind_channel(&c, "198.51.100.1", 11, 0x5000), 400);
 	CU_ASSERT_EQUAL(bind_channel(&c, "10.0.0.1", 11, 0x4003), 403);
 	CU_ASSERT_EQUAL(bind_channel(&c, "2001:db8:2::1", 11, 0x4003), 443);
-	request(&c, TURN_CHANNEL_BIND);
-	turn_out_u32(&c.o, TURN_T_CHANNEL_NUMBER, 0x4003u << 16);
+	request(&c, STUN_CHANNEL_BIND);
+	stun_add_u32(&c.o, STUN_ATTR_CHANNEL_NUMBER, 0x4003u << 16);
 	CU_ASSERT_EQUAL(ask(&c), 400);
 	end();
 }
@@ -75,12 +75,12 @@ static void both_attributes_are_needed(void)
 	client_init(&c, "203.0.113.5", 1000);
 	CU_ASSERT_EQUAL(allocate(&c), 0);
 	addr_parse(&peer, "198.51.100.1");
-	turn_out_address(request(&c, TURN_CHANNEL_BIND), TURN_T_XOR_PEER_ADDRESS, &peer, htons(9));
+	stun_add_address(request(&c, STUN_CHANNEL_BIND), STUN_ATTR_XOR_PEER_ADDRESS, &peer, htons(9));
 	CU_ASSERT_EQUAL(ask(&c), 400);
-	turn_out_u32(request(&c, TURN_CHANNEL_BIND), TURN_T_CHANNEL_NUMBER, 0x4001u << 16);
+	stun_add_u32(request(&c, STUN_CHANNEL_BIND), STUN_ATTR_CHANNEL_NUMBER, 0x4001u << 16);
 	CU_ASSERT_EQUAL(ask(&c), 400);
-	turn_out_bytes(request(&c, TURN_CHANNEL_BIND), TURN_T_CHANNEL_NUMBER, "\x40\1", 2);
-	turn_out_address(&c.o, TURN_T_XOR_PEER_ADDRESS, &peer, htons(9));
+	stun_add(request(&c, STUN_CHANNEL_BIND), STUN_ATTR_CHANNEL_NUMBER, "\x40\1", 2);
+	stun_add_address(&c.o, STUN_ATTR_XOR_PEER_ADDRESS, &peer, htons(9));
 	CU_ASSERT_EQUAL(ask(&c), 400);
 	CU_ASSERT_EQUAL(bind_channel(&c, "198.51.100.1", 0, 0x4001), 403); // port 0 is nobody's
 	CU_ASSERT_EQUAL(dp_double_count(dp, ST_CHANNEL) + dp_double_count(dp, ST_PERMISSION), 0);
@@ -96,7 +96,7 @@ static void a_bind_renews_permission_and_channel(void)
 
 	begin_with(usual);
 	client_init(&c, "203.0.113.5", 1000);
-	turn_out_u32(allocate_request(&c), TURN_T_LIFETIME, 3600);
+	stun_add_u32(allocate_request(&c), STUN_ATTR_LIFETIME, 3600);
 	CU_ASSERT_EQUAL(ask(&c), 0);
 	a = turn_allocation_find(&core, &c.tuple);
 	addr_parse(&peer, "198.51.100.1");
@@ -124,7 +124,7 @@ static void number_and_peer_are_free_after_600_s(void)
 
 	begin_with(usual);
 	client_init(&c, "203.0.113.5", 1000);
-	turn_out_u32(allocate_request(&c), TURN_T_LIFETIME, 3600);
+	stun_add_u32(allocate_request(&c), STUN_ATTR_LIFETIME, 3600);
 	CU_ASSERT_EQUAL(ask(&c), 0);
 	CU_ASSERT_EQUAL(bind_channel(&c, "198.51.100.1", 9, 0x4001), 0);
 	core.now_ms += 599000;

@@ -61,11 +61,12 @@ static bool told(struct client *c, const char *peer, uint16_t port, const char *
 	const uint8_t *v;
 
 	addr_parse(&p, peer);
-	if (turn_msg_parse(&c->m, answer, answer_len) || c->m.method != TURN_DATA ||
-		c->m.class != TURN_INDICATION || c->m.attr[TURN_A_DATA].at ||
-		memcmp(&answered, &c->tuple, sizeof(answered)) || turn_msg_peer(&c->m, &a, &port_be))
+	if (stun_parse_strict(&c->m, answer, answer_len) || stun_method(&c->m) != STUN_DATA ||
+		stun_class(&c->m) != STUN_INDICATION || stun_attr(&c->m, STUN_ATTR_DATA).at ||
+		memcmp(&answered, &c->tuple, sizeof(answered)) ||
+		stun_first_address(&c->m, STUN_ATTR_XOR_PEER_ADDRESS, &a, &port_be))
 		return false;
-	v = attr(c, TURN_T_ICMP, 0, &len);
+	v = attr(c, STUN_ATTR_ICMP, 0, &len);
 	return v && len == 8 && !memcmp(v, want, 8) && !memcmp(&a, &p, sizeof(a)) &&
 	       port_be == htons(port);
 }
@@ -78,7 +79,7 @@ static void a_client_hears_of_errors_about_its_peers(void)
 
 	begin_with(usual);
 	client_init(&c, "203.0.113.5", 1000);
-	turn_out_u32(allocate_request(&c), TURN_T_ADDITIONAL_ADDRESS_FAMILY, 2u << 24);
+	stun_add_u32(allocate_request(&c), STUN_ATTR_ADDITIONAL_ADDRESS_FAMILY, 2u << 24);
 	CU_ASSERT_EQUAL(ask(&c), 0);
 	port = relayed_port(&c, 0);
 	port6 = relayed_port(&c, 1);

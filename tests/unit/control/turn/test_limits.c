@@ -155,7 +155,7 @@ static void a_scan_through_the_relay_is_slowed_down(void)
 static void a_peer_named_twice_counts_once(void)
 {
 	struct st_addr a, b;
-	struct turn_out *o;
+	struct stun_out *o;
 	struct client c;
 
 	begin_with("\"relay_addresses\": [\"192.0.2.1\"], \"users\": [{\"name\": \"alice\", "
@@ -165,10 +165,10 @@ static void a_peer_named_twice_counts_once(void)
 	addr_parse(&a, "198.51.100.1");
 	addr_parse(&b, "198.51.100.2");
 	CU_ASSERT_EQUAL(allocate(&c), 0);
-	o = request(&c, TURN_CREATE_PERMISSION);
+	o = request(&c, STUN_CREATE_PERMISSION);
 	for (uint16_t port = 1; port < 9; port++) {
-		turn_out_address(o, TURN_T_XOR_PEER_ADDRESS, &a, htons(port));
-		turn_out_address(o, TURN_T_XOR_PEER_ADDRESS, &b, htons(port));
+		stun_add_address(o, STUN_ATTR_XOR_PEER_ADDRESS, &a, htons(port));
+		stun_add_address(o, STUN_ATTR_XOR_PEER_ADDRESS, &b, htons(port));
 	}
 	CU_ASSERT_EQUAL(ask(&c), 0);
 	CU_ASSERT_EQUAL(turn_allocation_find(&core, &c.tuple)->permissions->len, 2);
@@ -230,15 +230,15 @@ static void answers_to_strangers_are_limited_per_source(void)
 	client_init(&c, "203.0.113.5", 1000);
 	client_init(&other, "203.0.113.6", 1000);
 	for (int i = 0; i < 100; i++) {
-		request(&c, TURN_ALLOCATE);
+		request(&c, STUN_ALLOCATE);
 		n += deliver(&c) == 401;
 	}
 	CU_ASSERT_EQUAL(n, 10);
-	request(&other, TURN_ALLOCATE);
+	request(&other, STUN_ALLOCATE);
 	CU_ASSERT_EQUAL(deliver(&other), 401);
 	core.now_ms += 1000;
 	for (int i = 0; i < 100; i++) {
-		request(&c, TURN_ALLOCATE);
+		request(&c, STUN_ALLOCATE);
 		n += deliver(&c) == 401;
 	}
 	CU_ASSERT_EQUAL(n, 15);
@@ -252,17 +252,17 @@ static void who_has_a_session_or_a_nonce_is_no_stranger(void)
 	begin_with(usual);
 	client_init(&c, "203.0.113.5", 1000);
 	client_init(&d, "203.0.113.5", 1001);
-	request(&c, TURN_ALLOCATE);
-	turn_out_end(&c.o);
+	request(&c, STUN_ALLOCATE);
+	stun_end(&c.o, NULL, 0, false);
 	CU_ASSERT(turn_core_is_stranger(&core, &c.tuple, c.o.data, c.o.len));
 	allocate_request(&c);
 	sign(&c);
-	turn_out_end(&c.o);
+	stun_end(&c.o, NULL, 0, false);
 	CU_ASSERT_FALSE(turn_core_is_stranger(&core, &c.tuple, c.o.data, c.o.len));
 	CU_ASSERT(turn_core_is_stranger(&core, &d.tuple, c.o.data, c.o.len)); // another's nonce
 	CU_ASSERT_EQUAL(allocate(&c), 0);
-	request(&c, TURN_REFRESH);
-	turn_out_end(&c.o);
+	request(&c, STUN_REFRESH);
+	stun_end(&c.o, NULL, 0, false);
 	CU_ASSERT_FALSE(turn_core_is_stranger(&core, &c.tuple, c.o.data, c.o.len));
 	end();
 }
@@ -273,10 +273,10 @@ static void a_million_spoofed_first_packets_leave_nothing(void)
 
 	begin_with(usual);
 	client_init(&c, "203.0.113.5", 1000);
-	turn_out_u32(request(&c, TURN_ALLOCATE), TURN_T_REQUESTED_TRANSPORT, 17u << 24);
+	stun_add_u32(request(&c, STUN_ALLOCATE), STUN_ATTR_REQUESTED_TRANSPORT, 17u << 24);
 	for (uint32_t i = 0; i < 1000000; i++) {
 		memcpy(c.tuple.client.b + 12, &i, 4);
-		turn_core_receive(&core, &c.tuple, c.o.data, turn_out_end(&c.o));
+		turn_core_receive(&core, &c.tuple, c.o.data, stun_end(&c.o, NULL, 0, false));
 	}
 	CU_ASSERT_EQUAL(answers, 1000000);
 	CU_ASSERT_EQUAL(turn_core_allocations(&core), 0);

@@ -15,7 +15,7 @@ static void external_addresses_are_what_clients_see(void)
 		   "[{\"name\": \"alice\", \"password\": \"wonderland\"}]");
 	client_init(&c, "203.0.113.5", 1000);
 	CU_ASSERT_EQUAL(allocate(&c), 0);
-	v = attr(&c, TURN_T_XOR_RELAYED_ADDRESS, 0, NULL);
+	v = attr(&c, STUN_ATTR_XOR_RELAYED_ADDRESS, 0, NULL);
 	CU_ASSERT(v[4] == (203 ^ 0x21) && v[5] == (0 ^ 0x12) && v[6] == (114 ^ 0xa4) &&
 		  v[7] == (7 ^ 0x42));
 	// Two of our clients meet by the address they were told.

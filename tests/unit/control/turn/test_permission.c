@@ -17,7 +17,7 @@ static void a_permission_is_installed_for_300_s_and_refreshed_in_place(void)
 	CU_ASSERT_EQUAL(dp_double_count(dp, ST_PERMISSION), 1);
 	CU_ASSERT_EQUAL(object(ST_PERMISSION, 0)->expiry_ms, 300000);
 	CU_ASSERT_EQUAL(object(ST_PERMISSION, 0)->sets, 2);
-	request(&c, TURN_CREATE_PERMISSION);
+	request(&c, STUN_CREATE_PERMISSION);
 	CU_ASSERT_EQUAL(ask(&c), 400);
 	CU_ASSERT_EQUAL(permit(&c, "2001:db8:2::1"), 443);
 	end();
@@ -26,7 +26,7 @@ static void a_permission_is_installed_for_300_s_and_refreshed_in_place(void)
 static void permissions_are_all_or_nothing(void)
 {
 	struct st_addr good, bad;
-	struct turn_out *o;
+	struct stun_out *o;
 	struct client c;
 
 	begin_with(usual);
@@ -34,14 +34,14 @@ static void permissions_are_all_or_nothing(void)
 	CU_ASSERT_EQUAL(allocate(&c), 0);
 	addr_parse(&good, "198.51.100.1");
 	addr_parse(&bad, "10.0.0.1");
-	o = request(&c, TURN_CREATE_PERMISSION);
-	turn_out_address(o, TURN_T_XOR_PEER_ADDRESS, &good, 9);
-	turn_out_address(o, TURN_T_XOR_PEER_ADDRESS, &bad, 9);
+	o = request(&c, STUN_CREATE_PERMISSION);
+	stun_add_address(o, STUN_ATTR_XOR_PEER_ADDRESS, &good, 9);
+	stun_add_address(o, STUN_ATTR_XOR_PEER_ADDRESS, &bad, 9);
 	CU_ASSERT_EQUAL(ask(&c), 403);
 	CU_ASSERT_EQUAL(dp_double_count(dp, ST_PERMISSION), 0);
-	o = request(&c, TURN_CREATE_PERMISSION);
-	turn_out_address(o, TURN_T_XOR_PEER_ADDRESS, &good, 9);
-	turn_out_bytes(o, TURN_T_XOR_PEER_ADDRESS, "\0\3\0\0", 4);
+	o = request(&c, STUN_CREATE_PERMISSION);
+	stun_add_address(o, STUN_ATTR_XOR_PEER_ADDRESS, &good, 9);
+	stun_add(o, STUN_ATTR_XOR_PEER_ADDRESS, "\0\3\0\0", 4);
 	CU_ASSERT_EQUAL(ask(&c), 400);
 	CU_ASSERT_EQUAL(dp_double_count(dp, ST_PERMISSION), 0);
 	end();
@@ -50,7 +50,7 @@ static void permissions_are_all_or_nothing(void)
 static void a_permission_is_of_an_address_whatever_the_port(void)
 {
 	struct turn_allocation *a;
-	struct turn_out *o;
+	struct stun_out *o;
 	struct st_addr peer;
 	struct client c;
 
@@ -59,16 +59,16 @@ static void a_permission_is_of_an_address_whatever_the_port(void)
 	CU_ASSERT_EQUAL(allocate(&c), 0);
 	addr_parse(&peer, "198.51.100.1");
 	for (uint16_t port = 0; port < 3; port++) {
-		o = request(&c, TURN_CREATE_PERMISSION);
-		turn_out_address(o, TURN_T_XOR_PEER_ADDRESS, &peer, htons(port));
+		o = request(&c, STUN_CREATE_PERMISSION);
+		stun_add_address(o, STUN_ATTR_XOR_PEER_ADDRESS, &peer, htons(port));
 		CU_ASSERT_EQUAL(ask(&c), 0);
 	}
 	CU_ASSERT_EQUAL(dp_double_count(dp, ST_PERMISSION), 1);
 	// Of several in one request each counts.
-	o = request(&c, TURN_CREATE_PERMISSION);
+	o = request(&c, STUN_CREATE_PERMISSION);
 	for (int i = 0; i < 5; i++) {
 		peer.b[15] = (uint8_t)(1 + i);
-		turn_out_address(o, TURN_T_XOR_PEER_ADDRESS, &peer, 0);
+		stun_add_address(o, STUN_ATTR_XOR_PEER_ADDRESS, &peer, 0);
 	}
 	CU_ASSERT_EQUAL(ask(&c), 0);
 	CU_ASSERT_EQUAL(dp_double_count(dp, ST_PERMISSION), 5);
@@ -80,15 +80,15 @@ static void a_permission_is_of_an_address_whatever_the_port(void)
 	end();
 }
 
-static void add_raw_peer(struct turn_out *o, const char *ipv6)
+static void add_raw_peer(struct stun_out *o, const char *ipv6)
 {
-	uint8_t v[20] = {0, TURN_FAMILY_V6, 0x21 ^ 0x1b, 0x12 ^ 0x58};
+	uint8_t v[20] = {0, STUN_FAMILY_V6, 0x21 ^ 0x1b, 0x12 ^ 0x58};
 	struct st_addr a;
 
 	addr_parse(&a, ipv6);
 	for (int i = 0; i < 16; i++)
 		v[4 + i] = a.b[i] ^ o->data[4 + i];
-	turn_out_bytes(o, TURN_T_XOR_PEER_ADDRESS, v, sizeof(v));
+	stun_add(o, STUN_ATTR_XOR_PEER_ADDRESS, v, sizeof(v));
 }
 
 // Lists that allow everything do not open these; as permission and as channel.
@@ -107,16 +107,16 @@ static void forbidden_peers_are_403_in_every_spelling(void)
 
 	begin_with(open);
 	client_init(&c, "203.0.113.5", 1000);
-	turn_out_u32(allocate_request(&c), TURN_T_ADDITIONAL_ADDRESS_FAMILY, 2u << 24);
+	stun_add_u32(allocate_request(&c), STUN_ATTR_ADDITIONAL_ADDRESS_FAMILY, 2u << 24);
 	CU_ASSERT_EQUAL(ask(&c), 0);
 	for (size_t i = 0; i < G_N_ELEMENTS(v4); i++) {
 		CU_ASSERT_EQUAL(permit(&c, v4[i]), 403);
 		CU_ASSERT_EQUAL(bind_channel(&c, v4[i], 7000, 0x4000), 403);
 	}
 	for (size_t i = 0; i < G_N_ELEMENTS(v6); i++) {
-		add_raw_peer(request(&c, TURN_CREATE_PERMISSION), v6[i]);
+		add_raw_peer(request(&c, STUN_CREATE_PERMISSION), v6[i]);
 		CU_ASSERT_EQUAL(ask(&c), 403);
-		turn_out_u32(request(&c, TURN_CHANNEL_BIND), TURN_T_CHANNEL_NUMBER, 0x4000u << 16);
+		stun_add_u32(request(&c, STUN_CHANNEL_BIND), STUN_ATTR_CHANNEL_NUMBER, 0x4000u << 16);
 		add_raw_peer(&c.o, v6[i]);
 		CU_ASSERT_EQUAL(ask(&c), 403);
 	}

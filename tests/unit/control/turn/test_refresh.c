@@ -12,7 +12,7 @@ static void lifetimes_are_between_600_and_3600(void)
 	begin_with(usual);
 	for (uint16_t i = 0; i < 5; i++) {
 		client_init(&c, "203.0.113.5", 1000 + i);
-		turn_out_u32(allocate_request(&c), TURN_T_LIFETIME, asked[i]);
+		stun_add_u32(allocate_request(&c), STUN_ATTR_LIFETIME, asked[i]);
 		CU_ASSERT_EQUAL(ask(&c), 0);
 		CU_ASSERT_EQUAL(lifetime(&c), granted[i]);
 		CU_ASSERT_EQUAL(refresh(&c, asked[i]), 0);
@@ -70,9 +70,9 @@ static void a_refresh_of_a_family_that_is_not_there_is_443(void)
 	begin_with(usual);
 	client_init(&c, "203.0.113.5", 1000);
 	CU_ASSERT_EQUAL(allocate(&c), 0);
-	turn_out_u32(request(&c, TURN_REFRESH), TURN_T_REQUESTED_ADDRESS_FAMILY, 2u << 24);
+	stun_add_u32(request(&c, STUN_REFRESH), STUN_ATTR_REQUESTED_ADDRESS_FAMILY, 2u << 24);
 	CU_ASSERT_EQUAL(ask(&c), 443);
-	turn_out_u32(request(&c, TURN_REFRESH), TURN_T_REQUESTED_ADDRESS_FAMILY, 1u << 24);
+	stun_add_u32(request(&c, STUN_REFRESH), STUN_ATTR_REQUESTED_ADDRESS_FAMILY, 1u << 24);
 	CU_ASSERT_EQUAL(ask(&c), 0);
 	end();
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //
-// Digests; see digest.h. OpenSSL 3 looks an algorithm up by name at each one-shot call, which costs more than
+// Digests; see stun_digest.h. OpenSSL 3 looks an algorithm up by name at each one-shot call, which costs more than
 // the digest of a STUN message, so each is fetched once. A failure here is a broken libcrypto: it ends the
 // daemon, because going on would mean to answer under keys that nobody checked.
 #include "stun_digest.h"
