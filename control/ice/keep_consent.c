@@ -71,6 +71,7 @@ void keep_check(struct ice_keep *k, const struct way *w, bool nomination)
 	c->local_port_be = w->local_port_be;
 	c->remote_port_be = w->remote_port_be;
 	c->nomination = nomination;
+	c->controlling = k->path.controlling;
 	g_snprintf(user, sizeof(user), "%s:%s", k->path.theirs.ufrag, k->path.ours.ufrag);
 	stun_begin(&o, buf, sizeof(buf), STUN_BINDING | STUN_REQUEST, c->tid);
 	stun_add(&o, STUN_ATTR_USERNAME, user, strlen(user));
@@ -281,7 +282,11 @@ bool ice_keeps_answer(struct ice *ice, const struct wg_datagram *d, const struct
 		answered(k, &copy, m);
 	} else if (stun_error_code(m) == KEEP_ROLE_CONFLICT) {
 		ice->counters.role_conflicts++;
-		k->path.controlling = !k->path.controlling;
+		// Against the role that the check had: another one may have been refused meanwhile. It is sent
+		// again at once (RFC 8445 7.2.5.1).
+		k->path.controlling = !copy.controlling;
+		k->check_due = ice_now();
+		keep_arm(k, k->check_due);
 	}
 	return true;
 }

@@ -557,6 +557,44 @@ static void a_role_conflict_is_decided_by_the_tie_breaker(void)
 	ice_keep_free(k);
 }
 
+static void refuse_role(const struct sent *request)
+{
+	struct stun_msg m;
+	struct stun_out o;
+	uint8_t buf[256];
+	size_t len;
+
+	CU_ASSERT_EQUAL_FATAL(stun_parse(&m, request->data, request->len), 0);
+	stun_begin(&o, buf, sizeof(buf), STUN_BINDING | STUN_ERROR, stun_tid(&m));
+	stun_add_error(&o, 487, "Role Conflict");
+	len = stun_end(&o, their_pwd, strlen(their_pwd), true);
+	CU_ASSERT_TRUE(receive("10.0.0.2", buf, len));
+}
+
+// RFC 8445 7.2.5.1: the role of the check that was refused is the wrong one, whatever ours is by now.
+static void two_refusals_of_one_role_change_it_once(void)
+{
+	struct ice_keep *k;
+	struct sent first;
+
+	fresh("100");
+	path.controlling = true;
+	k = ice_keep_new(ice, 1, &path, &ops, NULL);
+	run_until(&sent, 1, 5000);
+	first = last;
+	run_until(&sent, 2, 5000);
+	refuse_role(&first);
+	CU_ASSERT_FALSE(ice_keep_path(k)->controlling);
+	sent = 0;
+	refuse_role(&last);
+	CU_ASSERT_FALSE(ice_keep_path(k)->controlling);
+	run_until(&sent, 1, 5000); // asked again, in the other role
+	CU_ASSERT_EQUAL(sent, 1);
+	answer_from("10.0.0.2", their_pwd);
+	CU_ASSERT_EQUAL(ice->counters.role_conflicts, 2);
+	ice_keep_free(k);
+}
+
 static void a_pair_goes_on_from_its_blob(void)
 {
 	uint8_t blob[ICE_PATH_BLOB_MAX], buf[256];
@@ -629,6 +667,7 @@ static CU_TestInfo tests[] = {
 	TEST(a_controlling_peer_moves_us_only_to_a_pair_that_answers),
 	TEST(a_peer_is_followed_to_another_address_only_when_the_pair_is_dead),
 	TEST(a_role_conflict_is_decided_by_the_tie_breaker),
+	TEST(two_refusals_of_one_role_change_it_once),
 	TEST(a_pair_goes_on_from_its_blob),
 	TEST(candidates_are_taken_once_per_address_and_up_to_the_cap),
 	CU_TEST_INFO_NULL,
