@@ -19,7 +19,7 @@
 #include <unistd.h>
 
 #define CLIENTS_MAX 32 // the next one is told so and closed
-#define IDLE_S      60 // a client that says nothing for so long makes room
+#define IDLE_S      60
 #define READ_SIZE   4096
 
 struct client {
@@ -36,7 +36,7 @@ struct client {
 struct admin {
 	char *path;
 	int fd;
-	unsigned int source;
+	unsigned int source, idle_s;
 	const struct admin_verb *verbs;
 	void *arg;
 	GPtrArray *clients;
@@ -77,7 +77,7 @@ static void rearm_idle(struct client *c)
 {
 	if (c->idle_timer)
 		g_source_remove(c->idle_timer);
-	c->idle_timer = c->follows ? 0 : g_timeout_add_seconds(IDLE_S, on_idle, c);
+	c->idle_timer = c->follows ? 0 : g_timeout_add_seconds(c->admin->idle_s, on_idle, c);
 }
 
 static char *run_verb(struct client *c, const cJSON *request, cJSON *reply)
@@ -93,6 +93,7 @@ static char *run_verb(struct client *c, const cJSON *request, cJSON *reply)
 		if (!strcmp(v->name, verb->valuestring)) {
 			c->follows = v->follows && cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(
 							   request, "follow"));
+			rearm_idle(c);
 			return v->run(request, reply, a->arg);
 		}
 	return g_strdup_printf("no such verb: %.40s", verb->valuestring);
@@ -336,9 +337,15 @@ struct admin *admin_new(const char *path, const char *group, const struct admin_
 	a->fd = fd;
 	a->verbs = verbs;
 	a->arg = arg;
+	a->idle_s = IDLE_S;
 	a->clients = g_ptr_array_new_with_free_func((GDestroyNotify)client_free);
 	a->source = g_unix_fd_add(fd, G_IO_IN, on_accept, a);
 	return a;
+}
+
+void admin_idle_after(struct admin *a, unsigned int seconds)
+{
+	a->idle_s = seconds;
 }
 
 void admin_free(struct admin *a)

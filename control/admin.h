@@ -26,6 +26,8 @@ struct admin;
 struct admin *admin_new(
 	const char *path, const char *group, const struct admin_verb *verbs, void *arg);
 void admin_free(struct admin *a);
+// A client that says nothing for so long makes room (60), unless it follows.
+void admin_idle_after(struct admin *a, unsigned int seconds);
 // One more line for those who follow. A reader that is too slow is told {"event":"missed","count":N} in the place
 // of what it lost.
 void admin_push(struct admin *a, const struct cJSON *line);

@@ -369,6 +369,33 @@ static void who_follows_gets_each_line_and_the_others_none(void)
 	end();
 }
 
+static void who_follows_may_be_silent_and_others_make_room(void)
+{
+	int64_t limit = g_get_monotonic_time() + 20 * G_USEC_PER_SEC;
+	int one, two;
+	cJSON *r;
+	char c;
+
+	begin();
+	admin_idle_after(admin, 1);
+	one = client();
+	two = client();
+	r = ask(one, "{\"verb\":\"echo\",\"follow\":true}\n");
+	cJSON_Delete(r);
+	r = ask(two, "{\"verb\":\"echo\"}\n");
+	cJSON_Delete(r);
+	while (recv(two, &c, 1, 0) && g_get_monotonic_time() < limit) {
+		g_main_context_iteration(NULL, FALSE);
+		g_usleep(1000);
+	}
+	CU_ASSERT_EQUAL(recv(two, &c, 1, 0), 0);
+	CU_ASSERT_EQUAL(recv(one, &c, 1, 0), -1); // it was silent for longer
+	CU_ASSERT_TRUE(admin_followed(admin));
+	close(one);
+	close(two);
+	end();
+}
+
 static void one_who_follows_too_slowly_is_told_how_much_it_missed(void)
 {
 	unsigned int got = 0, missed = 0, sent = 200000;
@@ -490,6 +517,8 @@ int main(void)
 			a_client_that_does_not_read_costs_one_reply},
 		{"who_follows_gets_each_line_and_the_others_none",
 			who_follows_gets_each_line_and_the_others_none},
+		{"who_follows_may_be_silent_and_others_make_room",
+			who_follows_may_be_silent_and_others_make_room},
 		{"one_who_follows_too_slowly_is_told_how_much_it_missed",
 			one_who_follows_too_slowly_is_told_how_much_it_missed},
 		{"the_thirty_third_client_is_told_so", the_thirty_third_client_is_told_so},
