@@ -55,12 +55,16 @@ static void on_renominated(const struct ice_path *path, void *arg)
 	conn_fsm_path_renominated(&c->fsm, k->path_id, path);
 	if (p && p->lost)
 		conn_fsm_path_regained(&c->fsm, k->path_id, wg_now());
+	conn_fsm_path_trusted(&c->fsm, k->path_id);
 	conn_timer_update(c);
 }
 
 static void on_rtt(uint32_t us, void *arg)
 {
-	((struct conn_keep *)arg)->rtt_us = us;
+	struct conn_keep *k = arg;
+
+	k->rtt_us = us;
+	conn_fsm_path_trusted(&k->conn->fsm, k->path_id);
 }
 
 // What took the peer from us may have taken the signal service as well, and a quiet stream does not tell. Who is
@@ -72,8 +76,11 @@ static void on_doubt(bool remapped, void *arg)
 	bool controlling = ice_keep_path(k->keep)->controlling;
 
 	conn_iface_doubt(c->iface);
-	if (!remapped)
+	if (!remapped) {
+		conn_fsm_path_doubted(&c->fsm, k->path_id, wg_now());
+		conn_timer_update(c);
 		return;
+	}
 	conn_ops.event("remapped", "a NAT gave us another address", c);
 	if (!controlling && c->fsm.paths.selected && c->fsm.paths.selected->id == k->path_id) {
 		conn_fsm_reconnect(&c->fsm, wg_now());

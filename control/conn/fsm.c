@@ -293,7 +293,9 @@ void fsm_arm_better(struct conn_fsm *f, uint64_t now)
 
 static void try_better(struct conn_fsm *f, uint64_t now)
 {
-	enum conn_purpose purpose = paths_relayed(&f->paths) ? CONN_UPGRADE : CONN_STANDBY;
+	// A pair in doubt needs more than a relay beside it.
+	enum conn_purpose purpose =
+		paths_relayed(&f->paths) || f->doubted ? CONN_UPGRADE : CONN_STANDBY;
 
 	f->due[CONN_TIMER_BETTER] = CONN_NEVER;
 	if (f->phase != CONN_SETTLED || !paths_alive(&f->paths))
@@ -389,7 +391,8 @@ static void settle(struct conn_fsm *f, const struct ice_path *path, uint64_t now
 	f->check_ms = (uint32_t)(now - f->bound_at);
 	f->connected_at = now;
 	f->failures = f->offers = 0;
-	f->better_tries = background(f) ? f->better_tries + 1 : 0;
+	f->better_tries = background(f) && !f->doubted ? f->better_tries + 1 : 0;
+	f->doubted = false;
 	disarm_all(f);
 	f->due[CONN_TIMER_ANSWER] = answer;
 	f->due[CONN_TIMER_LINGER] = now + LINGER_MS;
@@ -441,6 +444,7 @@ void conn_fsm_path_lost(struct conn_fsm *f, uint32_t path_id, const char *why, u
 	if (!paths_lost(&f->paths, path_id, now)) {
 		if (f->paths.selected != before) {
 			f->better_tries = 0;
+			f->doubted = false;
 			event(f, "switched", why);
 		}
 		fsm_arm_better(f, now);
@@ -467,6 +471,25 @@ void conn_fsm_path_regained(struct conn_fsm *f, uint32_t path_id, uint64_t now)
 	// Nobody has to answer it any more.
 	if (f->phase == CONN_OFFERED && f->purpose == CONN_CONNECT)
 		f->purpose = CONN_UPGRADE;
+}
+
+void conn_fsm_path_doubted(struct conn_fsm *f, uint32_t path_id, uint64_t now)
+{
+	const struct conn_path *s = f->paths.selected;
+
+	if (fsm_closed(f) || !f->peer_strait || !s || s->id != path_id || s->lost)
+		return;
+	f->doubted = true;
+	if (f->phase != CONN_SETTLED)
+		return; // an attempt is under way
+	event(f, "doubted", NULL);
+	conn_fsm_reconnect(f, now);
+}
+
+void conn_fsm_path_trusted(struct conn_fsm *f, uint32_t path_id)
+{
+	if (f->paths.selected && f->paths.selected->id == path_id)
+		f->doubted = false;
 }
 
 void conn_fsm_path_renominated(struct conn_fsm *f, uint32_t path_id, const struct ice_path *path)
@@ -538,6 +561,9 @@ void conn_fsm_signal(struct conn_fsm *f, bool up, uint64_t now)
 		f->due[CONN_TIMER_OFFER] = CONN_NEVER;
 		return;
 	}
+	// It may have been the same that cut off the pair.
+	if (f->phase == CONN_SETTLED && f->doubted)
+		conn_fsm_reconnect(f, now);
 	if (f->phase != CONN_WAITING && f->phase != CONN_OFFERED)
 		return;
 	f->offers = MIN(f->offers, (unsigned int)RECONNECT_OFFERS);

@@ -154,6 +154,7 @@ struct conn_fsm {
 	unsigned int reoffered; // times that the peer offered the session that we think is connected
 	unsigned int failures;  // attempts, since the last connection
 	unsigned int better_tries;
+	bool doubted; // the selected pair does not answer, and is not lost yet
 	struct conn_candidates early, ours;
 	struct conn_stale stale[CONN_STALE_MAX];
 
@@ -196,6 +197,10 @@ void conn_fsm_failed(struct conn_fsm *f, uint32_t generation, const char *why, u
 // Of pairs; those of pairs that are gone are ignored.
 void conn_fsm_path_lost(struct conn_fsm *f, uint32_t path_id, const char *why, uint64_t now);
 void conn_fsm_path_regained(struct conn_fsm *f, uint32_t path_id, uint64_t now);
+// It does not answer, which is not a loss yet; or (trusted) it does. Between strait gateways doubt begins an attempt
+// beside the pair: where a NAT has changed, the way is there again before anybody misses it.
+void conn_fsm_path_doubted(struct conn_fsm *f, uint32_t path_id, uint64_t now);
+void conn_fsm_path_trusted(struct conn_fsm *f, uint32_t path_id);
 void conn_fsm_path_renominated(struct conn_fsm *f, uint32_t path_id, const struct ice_path *path);
 // There is traffic for the peer: an idle one is woken.
 void conn_fsm_traffic(struct conn_fsm *f, uint64_t now);

@@ -517,6 +517,69 @@ static void a_lost_pair_without_another_starts_an_attempt_at_once(void)
 	done();
 }
 
+// A NAT on the way has changed, say: who waits for the loss has no way for as long.
+static void a_pair_in_doubt_gets_an_attempt_beside_it(void)
+{
+	uint32_t id;
+	unsigned int offers;
+
+	fresh();
+	world_start(w);
+	CU_ASSERT(world_connect(w, 5000) < 1000);
+	world_run(w, 3000);
+	id = f->paths.selected->id;
+	offers = a->offers;
+	conn_fsm_path_doubted(f, id + 1, w->now);
+	CU_ASSERT_EQUAL(f->phase, CONN_SETTLED);
+	conn_fsm_path_doubted(f, id, w->now);
+	CU_ASSERT_EQUAL(conn_fsm_state(f), CONN_CONNECTED); // the pair goes on meanwhile
+	world_run(w, 2000);
+	CU_ASSERT_EQUAL(a->offers, offers + 1);
+	CU_ASSERT_NOT_EQUAL(f->paths.selected->id, id);
+	CU_ASSERT_FALSE(paths_relayed(&f->paths));
+	CU_ASSERT_FALSE(f->doubted);
+	CU_ASSERT_TRUE(world_connected(w));
+	done();
+}
+
+static void doubt_is_remembered_until_the_signal_service_is_back(void)
+{
+	uint32_t id;
+
+	fresh();
+	world_start(w);
+	CU_ASSERT(world_connect(w, 5000) < 1000);
+	world_run(w, 3000);
+	id = f->paths.selected->id;
+	w->swallow = true;
+	conn_fsm_path_doubted(f, id, w->now);
+	world_run(w, 30000); // the attempt in vain
+	CU_ASSERT_EQUAL(f->phase, CONN_SETTLED);
+	conn_fsm_signal(f, false, w->now);
+	w->swallow = false;
+	conn_fsm_signal(f, true, w->now);
+	world_run(w, 2000);
+	CU_ASSERT_NOT_EQUAL(f->paths.selected->id, id);
+	id = f->paths.selected->id;
+	conn_fsm_path_doubted(f, id, w->now);
+	conn_fsm_path_trusted(f, id);
+	CU_ASSERT_FALSE(f->doubted);
+	done();
+}
+
+static void a_peer_of_other_make_in_doubt_is_left_in_peace(void)
+{
+	unsigned int offers;
+
+	connected_alone();
+	world_run(w, 3000);
+	offers = a->offers;
+	conn_fsm_path_doubted(f, f->paths.selected->id, w->now);
+	world_run(w, 3000);
+	CU_ASSERT_EQUAL(a->offers, offers);
+	done();
+}
+
 static void peers_of_other_make_are_left_in_peace_once_connected(void)
 {
 	connected_alone();
@@ -754,6 +817,9 @@ int main(void)
 		TEST(beside_a_direct_pair_a_relay_is_kept_warm),
 		TEST(a_lost_direct_pair_is_replaced_by_the_warm_relay_at_once),
 		TEST(a_lost_pair_without_another_starts_an_attempt_at_once),
+		TEST(a_pair_in_doubt_gets_an_attempt_beside_it),
+		TEST(doubt_is_remembered_until_the_signal_service_is_back),
+		TEST(a_peer_of_other_make_in_doubt_is_left_in_peace),
 		TEST(peers_of_other_make_are_left_in_peace_once_connected),
 		TEST(a_relayed_nomination_beside_a_living_direct_pair_stands_by),
 		TEST(a_peer_of_other_make_that_begins_anew_is_followed_to_a_relay),
