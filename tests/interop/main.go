@@ -5,6 +5,7 @@
 //
 //	nbpeer peer    a NetBird-format peer with a TUN device
 //	nbpeer many    many peers of one gateway, in one process
+//	nbpeer keys    keys for them
 //	nbpeer server  a signal server as NetBird's, with faults by flags
 //	nbpeer client  registers at a signal server, says one thing, prints what it hears
 //	nbpeer hostile a known peer that says and sends everything wrong
@@ -24,6 +25,7 @@ import (
 	"github.com/pion/ice/v2"
 	"golang.zx2c4.com/wireguard/device"
 	"golang.zx2c4.com/wireguard/tun"
+	"golang.zx2c4.com/wireguard/tun/tuntest"
 	"google.golang.org/grpc"
 )
 
@@ -182,7 +184,7 @@ func cmdPeer(args []string) {
 	e.run()
 }
 
-// Sockets, TUN device and WireGuard of a peer.
+// Sockets, TUN device (name "": one that nobody reads) and WireGuard of a peer.
 // kernel: the port of WireGuard's own socket, 0 = it shares that of ICE.
 func (e *engine) open(target, ca, name string, cid bool, kernel int) (err error) {
 	network := "udp4"
@@ -203,9 +205,11 @@ func (e *engine) open(target, ca, name string, cid bool, kernel int) (err error)
 	if e.signal, err = dial(target, ca, e.own); err != nil {
 		return err
 	}
-	t, err := tun.CreateTUN(name, 1280)
-	if err != nil {
-		return err
+	t := tuntest.NewChannelTUN().TUN()
+	if name != "" {
+		if t, err = tun.CreateTUN(name, 1280); err != nil {
+			return err
+		}
 	}
 	e.device = device.NewDevice(t, e.wg, &device.Logger{Verbosef: device.DiscardLogf, Errorf: func(format string, args ...interface{}) {
 		emit("wireguard", map[string]interface{}{"error": fmt.Sprintf(format, args...)})
@@ -235,10 +239,10 @@ func (e *engine) run() {
 }
 
 func main() {
-	commands := map[string]func([]string){"peer": cmdPeer, "many": cmdMany, "server": cmdServer, "client": cmdClient,
+	commands := map[string]func([]string){"peer": cmdPeer, "many": cmdMany, "keys": cmdKeys, "server": cmdServer, "client": cmdClient,
 		"hostile": cmdHostile}
 	if len(os.Args) < 2 || commands[os.Args[1]] == nil {
-		fmt.Fprintln(os.Stderr, "usage: nbpeer peer|many|server|client|hostile [-help] ...")
+		fmt.Fprintln(os.Stderr, "usage: nbpeer peer|many|keys|server|client|hostile [-help] ...")
 		os.Exit(2)
 	}
 	commands[os.Args[1]](os.Args[2:])

@@ -5,9 +5,11 @@
 package main
 
 import (
+	"crypto/rand"
 	"flag"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -56,12 +58,15 @@ func cmdMany(args []string) {
 	bare := f.String("bare", "0-0", "FIRST-LAST of those that know no TURN server")
 	user := f.String("turn-user", "", "")
 	password := f.String("turn-password", "", "")
+	keep := f.Int("keep", 1, "how many offers and answers wait while a peer is busy")
+	dark := f.Bool("dark", false, "no TUN devices: nothing is sent into the tunnels")
+	checks := f.Bool("checks", true, "tell of answered checks")
 	keepalive := f.Duration("keepalive", 500*time.Millisecond, "between checks of a connected pair")
 	var urls list
 	f.Var(&urls, "url", "stun:HOST:PORT or turn:HOST:PORT?transport=udp; several")
 	_ = f.Parse(args)
 	for n := 1; n <= *count; n++ {
-		e := &engine{remotes: map[string]*remote{}, name: fmt.Sprintf("m%d", n), keep: 1, checks: true,
+		e := &engine{remotes: map[string]*remote{}, name: fmt.Sprintf("m%d", n), keep: *keep, checks: *checks,
 			keepalive: *keepalive, relay: within(n, *relayed), minWait: 100 * time.Millisecond,
 			maxWait: 300 * time.Millisecond, port: *port + n}
 		e.own = readKey(filepath.Join(*keys, e.name+".key"))
@@ -73,12 +78,32 @@ func cmdMany(args []string) {
 				e.urls = append(e.urls, url)
 			}
 		}
-		die(e.open(*target, "", e.name, false, 0))
+		device := e.name
+		if *dark {
+			device = ""
+		}
+		die(e.open(*target, "", device, false, 0))
 		e.add(*gateway)
 		go e.run()
 	}
 	emit("started", nil)
 	select {}
+}
+
+// Writes them, and prints the public ones.
+func cmdKeys(args []string) {
+	f := flag.NewFlagSet("keys", flag.ExitOnError)
+	count := f.Int("count", 50, "peers, numbered from 1")
+	keys := f.String("keys", ".", "folder for the private keys mNUMBER.key")
+	_ = f.Parse(args)
+	for n := 1; n <= *count; n++ {
+		var k key
+		_, err := rand.Read(k[:])
+		die(err)
+		name := fmt.Sprintf("m%d", n)
+		die(os.WriteFile(filepath.Join(*keys, name+".key"), []byte(k.String()+"\n"), 0o600))
+		emit("key", map[string]interface{}{"name": name, "number": n, "public_key": k.public().String()})
+	}
 }
 
 func within(n int, bounds string) bool {

@@ -42,12 +42,12 @@ many_gateway()
 			password: \"$TURN_PASSWORD\"}]}" "${entries[@]}" && chmod 600 "$LAB_DIR/gwa.json"
 }
 
-many_start()
+many_start() # [OPTION...]
 {
 	local n
 	bg peers peers "$NBPEER" many --count "$PEERS" --keys "$LAB_DIR" --signal "$NAT_SERVICE4:$SIGNAL_PORT" \
 		--gateway "$(key_public a),10.1.0.0/24,100.99.0.254/32" --relayed 26-38 --bare 39-50 \
-		--url "turn:$NAT_SERVICE4:$TURN_PORT?transport=udp" --turn-user "$TURN_USER" --turn-password "$TURN_PASSWORD"
+		--url "turn:$NAT_SERVICE4:$TURN_PORT?transport=udp" --turn-user "$TURN_USER" --turn-password "$TURN_PASSWORD" "$@"
 	wait_until 20 grep -q '"started"' "$LAB_DIR/peers.log" || return
 	for n in $(seq "$PEERS"); do
 		printf 'address add 100.99.0.%d/32 dev m%d\nlink set m%d up\nroute add 10.1.0.0/24 dev m%d table %d\n' \
