@@ -328,6 +328,73 @@ static void the_largest_blob_comes_back_whole(void)
 	end();
 }
 
+// All of it stands in the socket before the server looks. Each dump has the objects that were set before it, and with each
+// comes a descriptor that nobody wants.
+static void what_is_asked_behind_a_dump_waits_for_it(void)
+{
+	enum { PAIRS = 50 };
+	struct st_msg set = {.op = ST_OP_SET, .kind = ST_PORTMAP, .body_len = sizeof(struct thing)};
+	struct st_msg dump = {.op = ST_OP_DUMP, .kind = ST_PORTMAP};
+	unsigned int items = 0, wrong = 0;
+	uint32_t first;
+	struct answer a;
+	int fd;
+
+	begin();
+	fd = dial();
+	CU_ASSERT_EQUAL(greet(fd, ST_ROLE_CONTROLLER), 0);
+	first = seq;
+	for (uint32_t i = 0; i < PAIRS; i++) {
+		struct thing t = {i, 1};
+		struct iovec one[2] = {{&set, sizeof(set)}, {&t, sizeof(t)}},
+			     two[1] = {{&dump, sizeof(dump)}};
+
+		set.seq = ++seq;
+		wrong += st_send(fd, one, 2, -1, MSG_DONTWAIT) != 0;
+		dump.seq = ++seq;
+		wrong += st_send(fd, two, 1, STDERR_FILENO, MSG_DONTWAIT) != 0;
+	}
+	for (uint32_t next = first + 1; next <= seq && wrong == 0;) {
+		if (!hear(fd, &a))
+			continue;
+		if (a.hdr.op == ST_OP_ITEM) {
+			items++;
+			continue;
+		}
+		wrong += a.hdr.op != ST_OP_REPLY || a.hdr.status != 0 || a.hdr.seq != next;
+		if ((next - first) % 2 == 0)
+			wrong += items != (next - first) / 2;
+		items = 0;
+		next++;
+	}
+	CU_ASSERT_EQUAL(wrong, 0);
+	close(fd);
+	end();
+}
+
+static void a_client_that_goes_leaves_no_descriptor_behind(void)
+{
+	struct st_msg dump = {.op = ST_OP_DUMP, .kind = ST_PORTMAP};
+	struct iovec iov = {&dump, sizeof(dump)};
+	int fd, before, after;
+
+	begin();
+	before = dup(0);
+	close(before);
+	fd = dial();
+	CU_ASSERT_EQUAL(greet(fd, ST_ROLE_CONTROLLER), 0);
+	for (int i = 0; i < 40; i++)
+		CU_ASSERT_EQUAL(st_send(fd, &iov, 1, STDERR_FILENO, MSG_DONTWAIT), 0);
+	api_server_poll();
+	close(fd);
+	for (int i = 0; i < 100; i++)
+		api_server_poll();
+	after = dup(0);
+	close(after);
+	CU_ASSERT_EQUAL(after, before);
+	end();
+}
+
 static void a_dump_to_a_slow_reader_is_complete(void)
 {
 	unsigned int n = 0, wrong = 0, idle = 0;
@@ -521,6 +588,9 @@ int main(void)
 		{"malformed messages are answered and survived",
 			malformed_messages_are_answered_and_survived},
 		{"an answer waits for the lcores", an_answer_waits_for_the_lcores},
+		{"what is asked behind a dump waits for it", what_is_asked_behind_a_dump_waits_for_it},
+		{"a client that goes leaves no descriptor behind",
+			a_client_that_goes_leaves_no_descriptor_behind},
 		{"a dump to a slow reader is complete", a_dump_to_a_slow_reader_is_complete},
 		{"observers get no blobs and no descriptors",
 			observers_get_no_blobs_and_no_descriptors},
