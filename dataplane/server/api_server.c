@@ -299,7 +299,7 @@ static void on_set(struct client *c, struct request *r)
 	rc = object_set(
 		r->hdr.kind, r->body, r->hdr.body_len, r->blob, r->hdr.blob_len, r->hdr.expiry_ms);
 	park_release();
-	client_reply(c, &r->hdr, rc, rc == 0);
+	client_reply(c, &r->hdr, rc, rc == 0 && !object_was_set_in_place());
 }
 
 static void on_del(struct client *c, const struct request *r)

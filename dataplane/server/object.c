@@ -50,6 +50,7 @@ static struct {
 	size_t heap_len, heap_room;
 	uint64_t now;
 	uint32_t setting_expiry;
+	bool in_place;
 } store;
 
 static struct kind_state *state_find(uint16_t kind)
@@ -399,6 +400,7 @@ int object_set(uint16_t kind, const void *body, uint16_t body_len, const void *b
 		return -ENOMEM;
 	}
 	store.setting_expiry = expiry_ms;
+	store.in_place = false;
 	rc = ks->kind->set(o->data, old == NULL ? NULL : old->data);
 	if (rc < 0) {
 		object_free(ks, o);
@@ -452,6 +454,16 @@ const void *object_owned(uint16_t kind, uint32_t owner)
 uint32_t object_setting_expiry(void)
 {
 	return store.setting_expiry;
+}
+
+void object_set_in_place(void)
+{
+	store.in_place = true;
+}
+
+bool object_was_set_in_place(void)
+{
+	return store.in_place;
 }
 
 uint64_t object_count(uint16_t kind)

@@ -74,4 +74,8 @@ void object_clock(uint64_t now);
 bool object_expire(uint64_t now, void (*expired)(uint16_t kind, const void *key, uint16_t key_len));
 // Inside a kind's set(): the expiry that the SET asks for.
 uint32_t object_setting_expiry(void);
+// Inside a kind's set(): what lcores look at stays where it is and has its new values already, so that nobody has to wait
+// until they have passed. Outside: whether the last object_set() was so.
+void object_set_in_place(void);
+bool object_was_set_in_place(void);
 const struct object_kind *object_kind_find(uint16_t kind);

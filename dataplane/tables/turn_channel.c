@@ -3,6 +3,7 @@
 // Channels (RFC 8656 section 12): one entry under two keys, by the client's 5-tuple and number and by the
 // relayed and the peer's transport address. Another number for the same peer is a new entry.
 #include "../reclaim.h"
+#include "../server/object.h"
 #include "slab.h"
 #include "turn.h"
 
@@ -164,6 +165,7 @@ int turn_channel_set(const void *body, const void *old)
 	c = find(perm, ch->key.peer_port_be);
 	if (c != NULL && number_of(c) == ch->number) {
 		atomic_store_explicit(&c->expiry, turn_expiry(), memory_order_relaxed);
+		object_set_in_place();
 		return 0;
 	}
 	if (c != NULL && !number_taken(relay, ch->number))

@@ -3,6 +3,7 @@
 // Permissions (RFC 8656 section 9): by relayed transport address and peer IP address. Channels of the
 // same peer address hang on one and carry a copy of its expiry, so that a lcore needs no look-up for it.
 #include "../reclaim.h"
+#include "../server/object.h"
 #include "slab.h"
 #include "turn.h"
 
@@ -100,7 +101,9 @@ int turn_permission_set(const void *body, const void *old)
 	perm = turn_permission_get(relay, &p->key.peer);
 	if (perm == NULL)
 		return -ENOMEM;
-	if (!perm->object)
+	if (perm->object)
+		object_set_in_place();
+	else
 		relay->nb_permissions++;
 	perm->object = true;
 	expiry_set(perm, turn_expiry());

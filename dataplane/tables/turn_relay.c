@@ -163,6 +163,7 @@ int turn_relay_set(const void *body, const void *old)
 	}
 	if (relay != NULL && same(relay, r)) {
 		limits_set(relay, user, r);
+		object_set_in_place();
 		return 0;
 	}
 	make_client_key(&client, r);

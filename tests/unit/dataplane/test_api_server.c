@@ -18,8 +18,11 @@ struct thing {
 	uint32_t value;
 };
 
+// One that keeps its value is refreshed where it is.
 static int thing_set(const void *body, const void *old)
 {
+	if (old != NULL && ((const struct thing *)old)->value == ((const struct thing *)body)->value)
+		object_set_in_place();
 	return ((const struct thing *)body)->value == 13 ? -EDOM : 0;
 }
 
@@ -289,6 +292,13 @@ static void an_answer_waits_for_the_lcores(void)
 	CU_ASSERT_EQUAL(status(fd), 0); // in the order of the requests
 	CU_ASSERT_EQUAL(status(fd), -EDOM);
 	CU_ASSERT_FALSE(api_server_holding());
+	CU_ASSERT_EQUAL(set_thing(fd, 1, 1), 0); // refreshed: at once, no lcore has passed
+	t.value = 2;
+	ask(fd, (struct st_msg){.op = ST_OP_SET, .kind = ST_PORTMAP, .body_len = 8}, &t, NULL);
+	CU_ASSERT_EQUAL(set_thing(fd, 1, 2), 1); // but never before an answer that waits
+	rte_rcu_qsbr_quiescent(lcores.qsbr, ENV_READER);
+	CU_ASSERT_EQUAL(status(fd), 0);
+	CU_ASSERT_EQUAL(status(fd), 0);
 	rte_rcu_qsbr_thread_offline(lcores.qsbr, ENV_READER);
 	rte_rcu_qsbr_thread_unregister(lcores.qsbr, ENV_READER);
 	close(fd);
