@@ -297,6 +297,19 @@ void ice_agents_lost(struct ice *ice, const char *why)
 	g_list_free(all);
 }
 
+void ice_agents_no_port(struct ice *ice, uint32_t peer_id, const char *why)
+{
+	GList *all = g_hash_table_get_keys(ice->agents);
+
+	for (GList *l = all; l; l = l->next) {
+		struct ice_agent *a = g_hash_table_lookup(ice->agents, l->data);
+
+		if (a && a->peer_id == peer_id && !a->nominated)
+			agent_end(a, why);
+	}
+	g_list_free(all);
+}
+
 // libnice binds its addresses when it begins. An attempt that is still checking from what is gone begins
 // anew by its owner.
 void ice_agents_hosts_changed(struct ice *ice)

@@ -57,7 +57,8 @@ struct turn_client;
 	X(turn_sockets, "sockets opened towards TURN servers")                                     \
 	X(turn_refused, "TURN server said no")                                                     \
 	X(turn_released, "allocations given back")                                                 \
-	X(turn_lost, "allocations that ended by themselves")
+	X(turn_lost, "allocations that ended by themselves")                                       \
+	X(ports_refused, "ports of single peers that the data plane did not take")
 
 struct ice_counters {
 #define X(name, text) uint64_t name;
@@ -196,7 +197,9 @@ void ice_link_hosts_changed(struct ice_link *l);
 void ice_agent_message(struct ice *ice, const struct ice_msg *msg, size_t len);
 void ice_agents_destroy(struct ice *ice);
 void ice_agents_lost(struct ice *ice, const char *why); // strait-ice is gone
-void ice_agents_reflexive(struct ice *ice);             // stun_client learnt something
+// The peer's own port cannot be used: its attempts end.
+void ice_agents_no_port(struct ice *ice, uint32_t peer_id, const char *why);
+void ice_agents_reflexive(struct ice *ice); // stun_client learnt something
 void ice_agents_hosts_changed(struct ice *ice);
 void ice_agent_stun(struct ice_owner *o, const struct wg_datagram *d, const struct stun_msg *m,
 	struct turn_client *turn);

@@ -23,8 +23,9 @@ struct ice_port {
 	struct stun_client *stun;
 };
 
-struct ice_ports {
-	struct ice *ice;
+struct ice_ports {       // counted: answers of the data plane may come after its end
+	struct ice *ice; // NULL = that was
+	struct log_pace refused;
 	GHashTable *by_peer;   // peer id -> struct ice_port *
 	GHashTable *by_number; // port_be -> the same
 };
@@ -54,23 +55,80 @@ static gboolean on_readable(gint fd, GIOCondition cond, gpointer arg)
 
 // ---- the data plane ------------------------------------------------------------------------------------
 
+// A SET under way.
+struct mapping {
+	struct ice_ports *ports;
+	uint32_t peer_id;
+	struct st_portmap_key key;
+};
+
+static void unmap_one(struct ice_port *p, const struct st_portmap_key *key)
+{
+	for (guint n = 0; n < p->mapped->len; n++) {
+		if (memcmp(&g_array_index(p->mapped, struct st_portmap_key, n), key, sizeof(*key)))
+			continue;
+		dp_del(p->ports->ice->env.dp, ST_PORTMAP, key, sizeof(*key));
+		g_array_remove_index_fast(p->mapped, n);
+		return;
+	}
+}
+
+// Without its entry the lcores take the port for the kernel's, and no data of the peer would pass. The next attempt
+// asks again.
+static void refused(struct ice_ports *ps, const struct mapping *m, int status)
+{
+	struct ice_port *p = g_hash_table_lookup(ps->by_peer, GUINT_TO_POINTER(m->peer_id));
+	const char *why =
+		status == -ENOSPC
+			? "the port map is full: \"port_mode\" \"single\" needs one port for all"
+			: g_strerror(-status);
+	uint64_t count;
+
+	if (!p || p->port_be != m->key.port_lo_be)
+		return;
+	unmap_one(p, &m->key);
+	ps->ice->counters.ports_refused++;
+	count = log_pace_take(&ps->refused);
+	if (count)
+		g_warning(
+			"ice: ports of peers refused interface=%s peer=%u count=%" G_GUINT64_FORMAT
+			" why=\"%s\"",
+			ps->ice->env.name, m->peer_id, count, why);
+	ice_agents_no_port(ps->ice, m->peer_id, why);
+}
+
+static void on_mapped(int status, void *arg)
+{
+	struct mapping *m = arg;
+
+	// -ENOTCONN: it is sent when the data plane is there.
+	if (status && status != -ENOTCONN && m->ports->ice)
+		refused(m->ports, m, status);
+	g_rc_box_release(m->ports);
+	g_free(m);
+}
+
+static void map_one(struct ice_port *p, const struct st_addr *addr)
+{
+	struct st_portmap body = {
+		.key = {.addr = *addr, .port_lo_be = p->port_be, .port_hi_be = p->port_be},
+		.owner = ST_OWNER_PEER,
+	};
+	struct mapping *m = g_new0(struct mapping, 1);
+
+	*m = (struct mapping){g_rc_box_acquire(p->ports), p->peer_id, body.key};
+	g_array_append_val(p->mapped, body.key);
+	dp_set(p->ports->ice->env.dp, ST_PORTMAP, &body, sizeof(body), NULL, 0, on_mapped, m);
+}
+
 static void map(struct ice_port *p)
 {
 	const struct ice *ice = p->ports->ice;
 	GArray *before = p->mapped;
 
 	p->mapped = g_array_new(FALSE, FALSE, sizeof(struct st_portmap_key));
-	for (guint n = 0; ice->env.dp && n < ice->hosts->len; n++) {
-		struct st_portmap body = {
-			.key = {.addr = g_array_index(ice->hosts, struct st_addr, n),
-				.port_lo_be = p->port_be,
-				.port_hi_be = p->port_be},
-			.owner = ST_OWNER_PEER,
-		};
-
-		g_array_append_val(p->mapped, body.key);
-		dp_set(ice->env.dp, ST_PORTMAP, &body, sizeof(body), NULL, 0, NULL, NULL);
-	}
+	for (guint n = 0; ice->env.dp && n < ice->hosts->len; n++)
+		map_one(p, &g_array_index(ice->hosts, struct st_addr, n));
 	for (guint n = 0; n < before->len; n++) {
 		const struct st_portmap_key *old = &g_array_index(before, struct st_portmap_key, n);
 		bool kept = false;
@@ -250,7 +308,7 @@ void ice_peer_gone(struct ice *ice, uint32_t peer_id)
 
 struct ice_ports *ice_ports_new(struct ice *ice)
 {
-	struct ice_ports *ps = g_new0(struct ice_ports, 1);
+	struct ice_ports *ps = g_rc_box_new0(struct ice_ports);
 
 	ps->ice = ice;
 	ps->by_number = g_hash_table_new(NULL, NULL);
@@ -262,7 +320,8 @@ void ice_ports_free(struct ice_ports *ps)
 {
 	g_hash_table_destroy(ps->by_peer);
 	g_hash_table_destroy(ps->by_number);
-	g_free(ps);
+	ps->ice = NULL;
+	g_rc_box_release(ps);
 }
 
 // ---- use -----------------------------------------------------------------------------------------------

@@ -218,7 +218,8 @@ void dp_keepalive(struct dp *dp, uint32_t peer_id)
 
 void dp_socket_park(struct dp *dp, uint32_t socket_id, const char *purpose, int fd)
 {
-	g_assert(fd >= 0 && g_str_has_prefix(purpose, "wg "));
+	g_assert(
+		fd >= 0 && (g_str_has_prefix(purpose, "wg ") || g_str_has_prefix(purpose, "ice ")));
 	dp->parked++;
 }
 
