@@ -463,6 +463,38 @@ static void upgrades_are_tried_at_growing_intervals(void)
 	done();
 }
 
+static void when_addresses_change_a_silent_peer_is_offered_soon(void)
+{
+	unsigned int before;
+
+	fresh_alone();
+	world_run(w, 600000); // it is asked once a minute by now
+	before = a->offers;
+	conn_fsm_network_changed(f, w->now);
+	CU_ASSERT_TRUE(f->due[CONN_TIMER_OFFER] <= w->now + 1000);
+	world_run(w, 4000);
+	CU_ASSERT_TRUE(a->offers >= before + 2); // and the schedule begins anew
+	CU_ASSERT_TRUE(a->offers <= before + 4);
+	done();
+}
+
+static void when_addresses_change_a_relayed_pair_is_tried_directly_soon(void)
+{
+	fresh();
+	w->direct_works = false;
+	world_start(w);
+	world_connect(w, 5000);
+	world_run(w, 3600000); // it is tried each quarter of an hour by now
+	w->direct_works = true;
+	conn_fsm_network_changed(f, w->now);
+	conn_fsm_network_changed(&b->fsm, w->now);
+	world_run(w, 4000);
+	CU_ASSERT_FALSE(paths_relayed(&f->paths));
+	CU_ASSERT_FALSE(paths_relayed(&b->fsm.paths));
+	CU_ASSERT_TRUE(world_connected(w));
+	done();
+}
+
 static void beside_a_direct_pair_a_relay_is_kept_warm(void)
 {
 	fresh();
@@ -814,6 +846,8 @@ int main(void)
 		TEST(only_one_side_begins_the_handshake),
 		TEST(a_relayed_pair_stands_by_when_a_direct_one_comes),
 		TEST(upgrades_are_tried_at_growing_intervals),
+		TEST(when_addresses_change_a_silent_peer_is_offered_soon),
+		TEST(when_addresses_change_a_relayed_pair_is_tried_directly_soon),
 		TEST(beside_a_direct_pair_a_relay_is_kept_warm),
 		TEST(a_lost_direct_pair_is_replaced_by_the_warm_relay_at_once),
 		TEST(a_lost_pair_without_another_starts_an_attempt_at_once),

@@ -339,6 +339,70 @@ static void clients_come_back_to_a_restarted_server(void)
 	server_stop(s);
 }
 
+static bool a_went(void)
+{
+	return a.downs > 0;
+}
+
+static uint64_t heartbeats_before;
+
+static bool a_asks(void)
+{
+	struct signal_stats stats;
+
+	signal_client_stats(a.client, &stats);
+	return stats.heartbeats > heartbeats_before;
+}
+
+// The connection may be from the address that is gone: nobody would tell us.
+static void a_stream_is_replaced_when_an_address_is_gone(void)
+{
+	struct server *s = serve(1000);
+
+	open_both();
+	signal_client_network_changed(a.client, SIGNAL_NETWORK_MOVED);
+	CU_ASSERT_TRUE(wait_until(a_went));
+	CU_ASSERT_TRUE(wait_until(both_up));
+	CU_ASSERT_EQUAL(a.downs, 1);
+	CU_ASSERT_EQUAL(b.downs, 0);
+	CU_ASSERT_EQUAL(say(&a, &b, "from elsewhere"), 0);
+	CU_ASSERT_TRUE(wait_until(b_has_one));
+	close_both();
+	server_stop(s);
+}
+
+static void a_stream_in_doubt_is_asked_and_kept_when_it_delivers(void)
+{
+	struct server *s = serve(1000);
+	struct signal_stats stats;
+
+	open_both();
+	signal_client_stats(a.client, &stats);
+	heartbeats_before = stats.heartbeats;
+	signal_client_network_changed(a.client, SIGNAL_NETWORK_DOUBT);
+	CU_ASSERT_TRUE(wait_until(a_asks));
+	run_for(1000); // four times what it has to come back, at eight times the pace
+	CU_ASSERT_TRUE(a.up);
+	CU_ASSERT_EQUAL(say(&a, &b, "as before"), 0);
+	CU_ASSERT_TRUE(wait_until(b_has_one));
+	close_both();
+	server_stop(s);
+}
+
+static void changed_routes_leave_a_stream_that_is_there_alone(void)
+{
+	struct server *s = serve(1000);
+
+	open_both();
+	signal_client_network_changed(a.client, SIGNAL_NETWORK_ROUTES);
+	run_for(300);
+	CU_ASSERT_EQUAL(a.downs, 0);
+	CU_ASSERT_EQUAL(say(&a, &b, "as before"), 0);
+	CU_ASSERT_TRUE(wait_until(b_has_one));
+	close_both();
+	server_stop(s);
+}
+
 static void a_send_without_a_server_fails_in_time(void)
 {
 	int64_t begun = g_get_monotonic_time();
@@ -526,6 +590,12 @@ int main(void)
 		{"a stranger is counted and not heard", a_stranger_is_counted_and_not_heard},
 		{"a stalled main loop keeps the stream", a_stalled_main_loop_keeps_the_stream},
 		{"clients come back to a restarted server", clients_come_back_to_a_restarted_server},
+		{"clients come back to a restarted server",
+			a_stream_is_replaced_when_an_address_is_gone},
+		{"clients come back to a restarted server",
+			a_stream_in_doubt_is_asked_and_kept_when_it_delivers},
+		{"clients come back to a restarted server",
+			changed_routes_leave_a_stream_that_is_there_alone},
 		{"a send without a server fails in time", a_send_without_a_server_fails_in_time},
 		{"the newest of a key gets the messages", the_newest_of_a_key_gets_the_messages},
 		{"nothing comes of a removed peer", nothing_comes_of_a_removed_peer},
