@@ -6,7 +6,7 @@
 # WireGuard's keepalive each 25 s, as NetBird's do. Resident memory and processor time of straitd and strait-ice together,
 # over SECONDS. Needs root and Go.
 #
-# usage: ice_idle.sh [--json FILE] [PEERS...]    (1000 5000)
+# usage: ice_idle.sh [--json FILE] [PEERS...]    (1000)
 # shellcheck source=../smoke/lab.sh
 . "$(dirname "$0")/../smoke/lab.sh"
 # shellcheck source=../smoke/nat.sh
@@ -18,7 +18,7 @@ if [ "${1:-}" = --json ]; then
 	json=${2:?--json needs a file}
 	shift 2
 fi
-[ $# -gt 0 ] || set -- 1000 5000
+[ $# -gt 0 ] || set -- 1000
 ulimit -n "$(ulimit -Hn)" # two per peer on the other side
 lab_init ice_idle
 
@@ -68,9 +68,9 @@ measure() # PEERS
 	local n=$1 begun took before who
 	config "$n" && gateway_start a || return
 	bg peers peers "$NBPEER" many --count "$n" --keys "$LAB_DIR" --signal "$NAT_SERVICE4:$SIGNAL_PORT" --dark --checks=false \
-		--keepalive 2s --gateway "$(key_public a),10.1.0.0/24"
+		--keepalive 2s --spread 5ms --gateway "$(key_public a),10.1.0.0/24"
 	begun=${EPOCHREALTIME/[.,]/}
-	wait_until 240 eval "at_least \$(nominated) $n" >/dev/null || return
+	wait_until 150 eval "at_least \$(nominated) $n" >/dev/null || return
 	took=$((${EPOCHREALTIME/[.,]/} - begun))
 	wait_until 30 eval "equal \$(shaken) $n" >/dev/null || return
 	sleep 5

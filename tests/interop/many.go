@@ -61,6 +61,7 @@ func cmdMany(args []string) {
 	keep := f.Int("keep", 1, "how many offers and answers wait while a peer is busy")
 	dark := f.Bool("dark", false, "no TUN devices: nothing is sent into the tunnels")
 	checks := f.Bool("checks", true, "tell of answered checks")
+	spread := f.Duration("spread", 0, "between the starts of two peers")
 	keepalive := f.Duration("keepalive", 500*time.Millisecond, "between checks of a connected pair")
 	var urls list
 	f.Var(&urls, "url", "stun:HOST:PORT or turn:HOST:PORT?transport=udp; several")
@@ -85,6 +86,7 @@ func cmdMany(args []string) {
 		die(e.open(*target, "", device, false, 0))
 		e.add(*gateway)
 		go e.run()
+		time.Sleep(*spread)
 	}
 	emit("started", nil)
 	select {}
