@@ -26,6 +26,11 @@ bool addr_is_zero(const struct st_addr *a)
 	return !memcmp(a->b, zero, 16) || (addr_is_v4(a) && !memcmp(a->b + 12, zero, 4));
 }
 
+bool addr_is_link_local(const struct st_addr *a)
+{
+	return a->b[0] == 0xfe && (a->b[1] & 0xc0) == 0x80;
+}
+
 bool addr_parse(struct st_addr *ret, const char *text)
 {
 	struct st_addr a;
@@ -35,6 +40,27 @@ bool addr_parse(struct st_addr *ret, const char *text)
 	else if (inet_pton(AF_INET6, text, a.b) != 1)
 		return false;
 	*ret = a;
+	return true;
+}
+
+bool addr_parse_scoped(struct st_addr *ret, char ret_scope[ST_NAME_MAX], const char *text)
+{
+	const char *percent = strchr(text, '%');
+	size_t len = percent ? (size_t)(percent - text) : strlen(text);
+	size_t scope_len = percent ? strlen(percent + 1) : 0;
+	char host[ADDR_TEXT_MAX];
+	struct st_addr a;
+
+	if (len >= sizeof(host) || scope_len >= ST_NAME_MAX || (percent && !scope_len))
+		return false;
+	memcpy(host, text, len);
+	host[len] = 0;
+	if (!addr_parse(&a, host) || (percent && !addr_is_link_local(&a)))
+		return false;
+	*ret = a;
+	memset(ret_scope, 0, ST_NAME_MAX);
+	if (percent)
+		memcpy(ret_scope, percent + 1, scope_len);
 	return true;
 }
 
@@ -170,5 +196,23 @@ const char *tuple_text(char out[TUPLE_TEXT_MAX], const struct st_addr *a, uint16
 
 	snprintf(out, TUPLE_TEXT_MAX, addr_is_v4(a) ? "%s:%u" : "[%s]:%u", addr_text(text, a),
 		ntohs(port_be));
+	return out;
+}
+
+const char *addr_text_scoped(char out[SCOPED_TEXT_MAX], const struct st_addr *a, const char *scope)
+{
+	char text[ADDR_TEXT_MAX];
+
+	snprintf(out, SCOPED_TEXT_MAX, "%s%s%s", addr_text(text, a), *scope ? "%" : "", scope);
+	return out;
+}
+
+const char *tuple_text_scoped(char out[TUPLE_TEXT_MAX + ST_NAME_MAX], const struct st_addr *a,
+	uint16_t port_be, const char *scope)
+{
+	char text[SCOPED_TEXT_MAX];
+
+	snprintf(out, TUPLE_TEXT_MAX + ST_NAME_MAX, addr_is_v4(a) ? "%s:%u" : "[%s]:%u",
+		addr_text_scoped(text, a, scope), ntohs(port_be));
 	return out;
 }

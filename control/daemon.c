@@ -295,7 +295,7 @@ static void on_routes_changed(void *arg)
 	conns_routes_changed(d->conns);
 }
 
-static void on_addrs_changed(const struct st_addr *addrs, unsigned int n, void *arg)
+static void on_addrs_changed(const struct st_addr_key *addrs, unsigned int n, void *arg)
 {
 	struct daemon *d = arg;
 

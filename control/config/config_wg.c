@@ -100,16 +100,20 @@ static bool host_name_valid(const char *host)
 // What looks like an IPv4 address must be one: the resolver reads "10.1" as 10.0.0.1.
 static bool host_valid(const char *host, bool bracketed)
 {
+	char scope[ST_NAME_MAX];
 	struct st_addr a;
 
-	if (addr_parse(&a, host))
-		return !addr_is_zero(&a) && addr_is_v4(&a) != bracketed;
+	if (addr_parse_scoped(&a, scope, host))
+		return !addr_is_zero(&a) && addr_is_v4(&a) != bracketed &&
+		       addr_is_link_local(&a) == !!scope[0];
 	return !bracketed && host_name_valid(host) && strspn(host, "0123456789.") != strlen(host);
 }
 
 static int read_endpoint(const struct json_at *peer, struct config_peer *p)
 {
-	static const char allowed[] = "HOST:PORT or [IPv6]:PORT, such as vpn.example.org:51820";
+	static const char allowed[] =
+		"HOST:PORT or [IPv6]:PORT, such as vpn.example.org:51820; "
+		"a link-local address with its interface, [fe80::1%%wan]:51820";
 	struct json_at at = json_member(peer, "endpoint");
 	const char *text = NULL, *colon;
 	bool bracketed;

@@ -23,9 +23,10 @@
 static int env_send(const struct st_addr *local, const struct st_addr *remote,
 	uint16_t remote_port_be, const void *data, size_t len, void *arg)
 {
+	struct wg_to to = {.local = local, .remote = remote, .remote_port_be = remote_port_be};
 	const struct conn_iface *ci = arg;
 
-	return wg_iface_send_to(ci->wg, 0, local, remote, remote_port_be, 0, data, len);
+	return wg_iface_send_to(ci->wg, 0, &to, data, len);
 }
 
 static uint16_t env_port(void *arg)
@@ -513,7 +514,7 @@ int conns_apply(struct conns *cs, const struct config *c, char **ret_error)
 static bool is_ours(const struct wg *wg, const struct st_addr *a)
 {
 	for (guint n = 0; n < wg->addrs->len; n++) {
-		if (!memcmp(&g_array_index(wg->addrs, struct st_addr, n), a, sizeof(*a)))
+		if (!memcmp(&g_array_index(wg->addrs, struct st_addr_key, n).addr, a, sizeof(*a)))
 			return true;
 	}
 	return false;

@@ -54,11 +54,14 @@ static void on_endpoint(const void *body, void *arg)
 	const struct st_endpoint *s = body;
 	struct peers *p = arg;
 	cJSON *o = peer_of(p, s->key.peer_id);
-	char text[TUPLE_TEXT_MAX];
+	char text[TUPLE_TEXT_MAX + ST_NAME_MAX];
+	const char *scope;
 
 	if (!o || s->key.slot)
 		return;
-	cJSON_AddStringToObject(o, "endpoint", tuple_text(text, &s->remote, s->remote_port_be));
+	scope = s->if_id && addr_is_link_local(&s->remote) ? gather_name(&p->names, s->if_id) : "";
+	cJSON_AddStringToObject(
+		o, "endpoint", tuple_text_scoped(text, &s->remote, s->remote_port_be, scope));
 	cJSON_AddStringToObject(o, "local", tuple_text(text, &s->local, s->local_port_be));
 	cJSON_AddStringToObject(o, "port",
 		s->kind == ST_ENDPOINT_CONTROL ? "straitd" : gather_name(&p->names, s->if_id));

@@ -311,5 +311,5 @@ void netlink_on_addrs(struct netlink *nl, netlink_addrs_changed fn, void *arg)
 	nl->on_addrs = fn;
 	nl->on_addrs_arg = arg;
 	if (nl->addrs)
-		fn((const struct st_addr *)nl->addrs->data, nl->addrs->len, arg);
+		fn((const struct st_addr_key *)nl->addrs->data, nl->addrs->len, arg);
 }

@@ -13,7 +13,8 @@ struct dp;
 struct netlink;
 
 typedef void (*netlink_changed)(void *arg); // routes, rules, addresses or links changed; coalesced
-typedef void (*netlink_addrs_changed)(const struct st_addr *addrs, unsigned int n, void *arg);
+// if_id is that of a link-local address's interface, else 0.
+typedef void (*netlink_addrs_changed)(const struct st_addr_key *addrs, unsigned int n, void *arg);
 
 struct netlink *netlink_new(struct dp *dp);
 void netlink_free(struct netlink *nl);
@@ -23,7 +24,8 @@ void netlink_map_iface(struct netlink *nl, uint32_t if_id, const char *host_name
 bool netlink_ifaces_present(const struct netlink *nl);
 int netlink_start(struct netlink *nl); // dumps, mirrors, subscribes
 void netlink_on_change(struct netlink *nl, netlink_changed fn, void *arg);
-// All addresses of the box that datagrams can be sent to (every device), for the port map.
+// All addresses of the box that datagrams can be sent to (every device; link-local ones of our host devices
+// only), for the port map.
 void netlink_on_addrs(struct netlink *nl, netlink_addrs_changed fn, void *arg);
 
 struct netlink_path {
@@ -33,10 +35,16 @@ struct netlink_path {
 	uint16_t mtu;
 	bool local_delivery; // the address is one of this box
 };
-// What the kernel would do with a UDP datagram from local (all zero = its choice) to remote.
-// 0 or -errno (-ENETUNREACH, -EHOSTUNREACH ...).
-int netlink_path_get(struct netlink *nl, const struct st_addr *remote, const struct st_addr *local,
-	uint32_t mark, uint16_t local_port_be, uint16_t remote_port_be, struct netlink_path *ret);
+// A UDP datagram of ours.
+struct netlink_ask {
+	const struct st_addr *remote;
+	const struct st_addr *local; // all zero = the kernel's choice
+	uint32_t mark;
+	uint32_t ifindex; // it must leave by: that of a link-local remote; 0 = any
+	uint16_t local_port_be, remote_port_be;
+};
+// What the kernel would do with it. 0 or -errno (-ENETUNREACH, -EHOSTUNREACH ...).
+int netlink_path_get(struct netlink *nl, const struct netlink_ask *ask, struct netlink_path *ret);
 // Keeps the MAC of a next hop known: a managed neighbour (NTF_EXT_MANAGED). Counted per (if, addr).
 void netlink_neigh_hold(struct netlink *nl, uint32_t if_id, const struct st_addr *addr);
 void netlink_neigh_release(struct netlink *nl, uint32_t if_id, const struct st_addr *addr);

@@ -14,7 +14,7 @@
 struct reading {
 	struct netlink *nl;
 	GArray *ours; // of struct st_ifaddr
-	GArray *all;  // of struct st_addr
+	GArray *all;  // of struct st_addr_key
 };
 
 static bool loopback(const struct st_addr *a)
@@ -22,6 +22,16 @@ static bool loopback(const struct st_addr *a)
 	static const struct st_addr v6 = {.b[15] = 1};
 
 	return addr_is_v4(a) ? a->b[12] == 127 : !memcmp(a, &v6, sizeof(v6));
+}
+
+// Link-local ones only where packets of theirs come to an lcore.
+static void add_to_all(struct reading *r, uint32_t if_id, const struct st_addr *addr)
+{
+	bool link_local = addr_is_link_local(addr);
+	struct st_addr_key key = {.if_id = link_local ? if_id : 0, .addr = *addr};
+
+	if (!loopback(addr) && (if_id || !link_local) && r->all->len < NETLINK_ADDRS_MAX)
+		g_array_append_val(r->all, key);
 }
 
 static void each_addr(const struct nlmsghdr *nlh, void *arg)
@@ -41,9 +51,8 @@ static void each_addr(const struct nlmsghdr *nlh, void *arg)
 	if (!rtnl_addr(tb[IFA_LOCAL] ? tb[IFA_LOCAL] : tb[IFA_ADDRESS], ifa->ifa_family,
 		    &entry.key.addr))
 		return;
-	if (!loopback(&entry.key.addr) && r->all->len < NETLINK_ADDRS_MAX)
-		g_array_append_val(r->all, entry.key.addr);
 	entry.key.if_id = netlink_link_if_id(r->nl, ifa->ifa_index);
+	add_to_all(r, entry.key.if_id, &entry.key.addr);
 	entry.plen = (uint8_t)(ifa->ifa_prefixlen + (ifa->ifa_family == AF_INET ? 96 : 0));
 	if (entry.key.if_id && r->ours->len < NETLINK_ADDRS_MAX)
 		g_array_append_val(r->ours, entry);
@@ -51,18 +60,18 @@ static void each_addr(const struct nlmsghdr *nlh, void *arg)
 
 static gint addr_compare(gconstpointer a, gconstpointer b)
 {
-	return memcmp(a, b, sizeof(struct st_addr));
+	return memcmp(a, b, sizeof(struct st_addr_key));
 }
 
-// Sorted, each once: a link-local address may be on several devices.
+// Sorted, each once: an address may be on several devices.
 static void sort_unique(GArray *addrs)
 {
 	guint i;
 
 	g_array_sort(addrs, addr_compare);
 	for (i = addrs->len; i > 1; i--) {
-		if (!addr_compare(&g_array_index(addrs, struct st_addr, i - 1),
-			    &g_array_index(addrs, struct st_addr, i - 2)))
+		if (!addr_compare(&g_array_index(addrs, struct st_addr_key, i - 1),
+			    &g_array_index(addrs, struct st_addr_key, i - 2)))
 			g_array_remove_index(addrs, i - 1);
 	}
 }
@@ -73,7 +82,7 @@ static void tell_all(struct netlink *nl, GArray *all)
 
 	sort_unique(all);
 	same = nl->addrs && nl->addrs->len == all->len &&
-	       !memcmp(nl->addrs->data, all->data, all->len * sizeof(struct st_addr));
+	       !memcmp(nl->addrs->data, all->data, all->len * sizeof(struct st_addr_key));
 	if (same) {
 		g_array_free(all, TRUE);
 		return;
@@ -83,7 +92,7 @@ static void tell_all(struct netlink *nl, GArray *all)
 	nl->addrs = all;
 	nl->changed = true;
 	if (nl->on_addrs)
-		nl->on_addrs((const struct st_addr *)all->data, all->len, nl->on_addrs_arg);
+		nl->on_addrs((const struct st_addr_key *)all->data, all->len, nl->on_addrs_arg);
 }
 
 int netlink_addrs_read(struct netlink *nl)
@@ -91,7 +100,7 @@ int netlink_addrs_read(struct netlink *nl)
 	struct reading r = {
 		.nl = nl,
 		.ours = g_array_new(FALSE, FALSE, sizeof(struct st_ifaddr)),
-		.all = g_array_new(FALSE, FALSE, sizeof(struct st_addr)),
+		.all = g_array_new(FALSE, FALSE, sizeof(struct st_addr_key)),
 	};
 	int ret = rtnl_dump(nl->request, RTM_GETADDR, AF_UNSPEC, each_addr, &r);
 	guint i;

@@ -54,7 +54,7 @@ struct netlink {
 	void *on_change_arg;
 	netlink_addrs_changed on_addrs;
 	void *on_addrs_arg;
-	GArray *addrs; // of struct st_addr, as last told
+	GArray *addrs; // of struct st_addr_key, as last told
 };
 
 #define NETLINK_ADDRS_MAX  4096

@@ -82,35 +82,42 @@ static void answer(const struct nlmsghdr *nlh, void *arg)
 	a->status = 0;
 }
 
-int netlink_path_get(struct netlink *nl, const struct st_addr *remote, const struct st_addr *local,
-	uint32_t mark, uint16_t local_port_be, uint16_t remote_port_be, struct netlink_path *ret)
+static void put_datagram(struct nlmsghdr *nlh, const struct netlink_ask *ask)
 {
-	bool v4 = addr_is_v4(remote), bound = !addr_is_zero(local);
+	rtnl_put_addr(nlh, RTA_DST, ask->remote);
+	if (!addr_is_zero(ask->local))
+		rtnl_put_addr(nlh, RTA_SRC, ask->local);
+	if (ask->ifindex)
+		mnl_attr_put_u32(nlh, RTA_OIF, ask->ifindex);
+	if (ask->mark)
+		mnl_attr_put_u32(nlh, RTA_MARK, ask->mark);
+	mnl_attr_put_u8(nlh, RTA_IP_PROTO, IPPROTO_UDP);
+	if (ask->local_port_be)
+		mnl_attr_put_u16(nlh, RTA_SPORT, ask->local_port_be);
+	if (ask->remote_port_be)
+		mnl_attr_put_u16(nlh, RTA_DPORT, ask->remote_port_be);
+}
+
+int netlink_path_get(struct netlink *nl, const struct netlink_ask *ask, struct netlink_path *ret)
+{
+	bool v4 = addr_is_v4(ask->remote), bound = !addr_is_zero(ask->local);
 	struct rtmsg rtm = {
 		.rtm_family = v4 ? AF_INET : AF_INET6,
 		.rtm_dst_len = v4 ? 32 : 128,
 	};
 	struct netlink_path path = {.if_id = 0};
-	struct asking asking = {.nl = nl, .remote = remote, .path = &path, .status = -ENETUNREACH};
+	struct asking asking = {
+		.nl = nl, .remote = ask->remote, .path = &path, .status = -ENETUNREACH};
 	struct nlmsghdr *nlh;
 	int e;
 
 	rtm.rtm_src_len = bound ? rtm.rtm_dst_len : 0;
-	if (addr_is_zero(remote) || (bound && addr_is_v4(local) != v4))
+	if (addr_is_zero(ask->remote) || (bound && addr_is_v4(ask->local) != v4))
 		return -EAFNOSUPPORT;
 	nlh = rtnl_message(nl->path, RTM_GETROUTE, 0, &rtm, sizeof(rtm));
-	rtnl_put_addr(nlh, RTA_DST, remote);
-	if (bound) {
-		rtnl_put_addr(nlh, RTA_SRC, local);
-		path.local = *local;
-	}
-	if (mark)
-		mnl_attr_put_u32(nlh, RTA_MARK, mark);
-	mnl_attr_put_u8(nlh, RTA_IP_PROTO, IPPROTO_UDP);
-	if (local_port_be)
-		mnl_attr_put_u16(nlh, RTA_SPORT, local_port_be);
-	if (remote_port_be)
-		mnl_attr_put_u16(nlh, RTA_DPORT, remote_port_be);
+	put_datagram(nlh, ask);
+	if (bound)
+		path.local = *ask->local;
 	e = rtnl_send(nl->path, nlh, answer, &asking);
 	if (e || asking.status)
 		return e ? e : asking.status;

@@ -344,10 +344,10 @@ struct stun_client *ice_port_stun(const struct ice_port *p)
 int ice_port_send(const struct ice_port *p, const struct st_addr *local,
 	const struct st_addr *remote, uint16_t remote_port_be, const void *data, size_t len)
 {
+	struct wg_to to = {.local = local, .remote = remote, .remote_port_be = remote_port_be};
 	int fd = p->fd[wg_family_of(remote)];
 
-	return fd < 0 ? -EAFNOSUPPORT
-		      : wg_socket_send(fd, local, remote, remote_port_be, 0, data, len);
+	return fd < 0 ? -EAFNOSUPPORT : wg_socket_send(fd, &to, data, len);
 }
 
 int ice_port_fd(const struct ice *ice, uint16_t port_be, enum wg_family family)

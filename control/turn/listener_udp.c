@@ -294,8 +294,11 @@ void turn_udp_send(struct turn *t, const struct turn_tuple *to, const void *data
 
 		if (!serves(u, &to->server, ntohs(to->server_port_be)))
 			continue;
-		wg_socket_send_later(u->lanes[TURN_LANE_KNOWN].fd, &to->server, &to->client,
-			to->client_port_be, data, len);
+		wg_socket_send_later(u->lanes[TURN_LANE_KNOWN].fd,
+			&(struct wg_to){.local = &to->server,
+				.remote = &to->client,
+				.remote_port_be = to->client_port_be},
+			data, len);
 		return;
 	}
 }

@@ -35,11 +35,6 @@ static bool is_loopback(const struct st_addr *a)
 	return (addr_is_v4(a) && a->b[12] == 127) || !memcmp(a, &v6, sizeof(v6));
 }
 
-static bool is_link_local(const struct st_addr *a)
-{
-	return !addr_is_v4(a) && a->b[0] == 0xfe && (a->b[1] & 0xc0) == 0x80;
-}
-
 static void want(struct turn *t, GHashTable *wanted, const struct st_addr *addr, uint16_t lo,
 	uint16_t hi, uint32_t owner)
 {
@@ -56,7 +51,7 @@ static void want_listeners(struct turn *t, GHashTable *wanted)
 	for (guint i = 0; i < t->addrs->len; i++) {
 		const struct st_addr *a = &g_array_index(t->addrs, struct st_addr, i);
 
-		if (is_loopback(a) || is_link_local(a))
+		if (is_loopback(a) || addr_is_link_local(a))
 			continue;
 		for (guint n = 0; n < t->udp->len; n++) {
 			const struct turn_udp *u = t->udp->pdata[n];

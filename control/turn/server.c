@@ -193,11 +193,12 @@ int turn_apply(struct turn *t, const struct config *c, char **ret_error)
 	return 0;
 }
 
-void turn_addrs_changed(struct turn *t, const struct st_addr *addrs, unsigned int n)
+void turn_addrs_changed(struct turn *t, const struct st_addr_key *addrs, unsigned int n)
 {
 	g_array_set_size(t->addrs, 0);
-	g_array_append_vals(t->addrs, addrs, n);
-	turn_policy_own(&t->core.policy, addrs, n);
+	for (unsigned int i = 0; i < n; i++)
+		g_array_append_val(t->addrs, addrs[i].addr);
+	turn_policy_own(&t->core.policy, (const struct st_addr *)t->addrs->data, n);
 	if (!t->applied)
 		return;
 	turn_core_clock(&t->core);

@@ -19,7 +19,7 @@ void turn_free(struct turn *t); // sessions of UDP clients go on in the data pla
 // The first or a changed configuration; must live until the next call. Without "turn" all sessions end. 0 or
 // -errno with *ret_error, and then the former configuration goes on.
 int turn_apply(struct turn *t, const struct config *c, char **ret_error);
-void turn_addrs_changed(struct turn *t, const struct st_addr *addrs, unsigned int n);
+void turn_addrs_changed(struct turn *t, const struct st_addr_key *addrs, unsigned int n);
 
 // From the data plane; see dp_ops. turn_dp_item tells whether the item is of the TURN server.
 void turn_dp_connected(struct turn *t, bool new_instance);

@@ -13,6 +13,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <net/if.h>
 #include <string.h>
 
 #define RETRY_FIRST_S 2
@@ -21,6 +22,7 @@
 #define BLOB_VERSION  1
 #define BLOB_ROAMED   0x1
 #define BLOB_PINNED   0x2
+#define BLOB_SCOPED   0x4 // the interface's name follows, ST_NAME_MAX bytes
 
 // Control blob of an ENDPOINT.
 struct endpoint_blob {
@@ -67,6 +69,7 @@ void endpoint_pin(struct endpoint *e, const struct endpoint_pin *pin)
 	e->remote = pin->remote;
 	e->port_be = pin->remote_port_be;
 	e->local = pin->local;
+	e->scope[0] = 0;
 	e->known = true;
 	e->roamed = false;
 }
@@ -87,12 +90,14 @@ static gboolean retry_due(gpointer arg)
 	return G_SOURCE_REMOVE;
 }
 
-static bool take_address(struct endpoint *e, const struct st_addr *a)
+static bool take_address(struct endpoint *e, const struct st_addr *a, const char *scope)
 {
 	uint16_t port_be = htons(e->host_port);
 
-	if (e->known && !memcmp(&e->remote, a, sizeof(*a)) && e->port_be == port_be)
+	if (e->known && !memcmp(&e->remote, a, sizeof(*a)) && e->port_be == port_be &&
+		!strcmp(e->scope, scope))
 		return false;
+	g_strlcpy(e->scope, scope, sizeof(e->scope));
 	e->remote = *a;
 	e->port_be = port_be;
 	e->known = true;
@@ -114,7 +119,7 @@ static bool take_first(struct endpoint *e, GList *found)
 
 		g_object_unref(sa);
 		if (ok)
-			return take_address(e, &a);
+			return take_address(e, &a, "");
 	}
 	return false;
 }
@@ -164,10 +169,11 @@ static void lookup_guard(GObject *source, GAsyncResult *result, gpointer arg)
 void endpoint_resolve(struct endpoint *e)
 {
 	GResolver *resolver;
+	char scope[ST_NAME_MAX];
 	struct lookup *l;
 	struct st_addr a;
 
-	if (!e->host || e->resolving || e->retry || addr_parse(&a, e->host))
+	if (!e->host || e->resolving || e->retry || addr_parse_scoped(&a, scope, e->host))
 		return;
 	resolver = g_resolver_get_default();
 	e->resolving = g_cancellable_new();
@@ -180,6 +186,7 @@ void endpoint_resolve(struct endpoint *e)
 
 void endpoint_configure(struct endpoint *e, const char *host, uint16_t port)
 {
+	char scope[ST_NAME_MAX];
 	struct st_addr a;
 
 	if (!g_strcmp0(e->host, host) && (!host || e->host_port == port))
@@ -190,25 +197,37 @@ void endpoint_configure(struct endpoint *e, const char *host, uint16_t port)
 	e->host_port = port;
 	if (!host)
 		return;
-	if (addr_parse(&a, host))
-		(void)take_address(e, &a);
+	if (addr_parse_scoped(&a, scope, host))
+		(void)take_address(e, &a, scope);
 	else
 		endpoint_resolve(e);
 }
 
-bool endpoint_seen(struct endpoint *e, const struct st_addr *remote, uint16_t remote_port_be,
-	const struct st_addr *local)
+static bool same_remote(const struct endpoint *e, const struct endpoint_from *from)
 {
-	if (e->known && e->port_be == remote_port_be && !memcmp(&e->remote, remote, sizeof(*remote)) &&
-		!memcmp(&e->local, local, sizeof(*local)))
+	return e->known && e->port_be == from->remote_port_be &&
+	       !memcmp(&e->remote, &from->remote, sizeof(e->remote)) &&
+	       !strcmp(e->scope, from->scope);
+}
+
+bool endpoint_seen(struct endpoint *e, const struct endpoint_from *from)
+{
+	bool same = same_remote(e, from);
+
+	if (same && !memcmp(&e->local, &from->local, sizeof(e->local)))
 		return false;
-	e->roamed = !e->known || e->roamed || e->port_be != remote_port_be ||
-		    memcmp(&e->remote, remote, sizeof(*remote));
-	e->remote = *remote;
-	e->port_be = remote_port_be;
-	e->local = *local;
+	e->roamed = e->roamed || !same;
+	e->remote = from->remote;
+	e->port_be = from->remote_port_be;
+	e->local = from->local;
+	g_strlcpy(e->scope, from->scope, sizeof(e->scope));
 	e->known = true;
 	return true;
+}
+
+unsigned int endpoint_ifindex(const struct endpoint *e)
+{
+	return e->scope[0] ? if_nametoindex(e->scope) : 0;
 }
 
 void endpoint_clear_source(struct endpoint *e)
@@ -236,15 +255,23 @@ void endpoint_uninstall(struct endpoint *e, const struct endpoint_env *env, uint
 
 static int find_path(struct endpoint *e, const struct endpoint_env *env, struct netlink_path *path)
 {
-	uint16_t local_port_be = e->pin ? e->pin->local_port_be : htons(env->port);
-	int r = netlink_path_get(
-		env->nl, &e->remote, &e->local, env->fwmark, local_port_be, e->port_be, path);
+	struct netlink_ask ask = {
+		.remote = &e->remote,
+		.local = &e->local,
+		.mark = env->fwmark,
+		.ifindex = endpoint_ifindex(e),
+		.local_port_be = e->pin ? e->pin->local_port_be : htons(env->port),
+		.remote_port_be = e->port_be,
+	};
+	int r;
 
+	if (addr_is_link_local(&e->remote) && !ask.ifindex && !e->pin)
+		return e->scope[0] ? -ENODEV : -EINVAL;
+	r = netlink_path_get(env->nl, &ask, path);
 	if (r && !addr_is_zero(&e->local) && !e->pin) {
 		// The address it talked to may be no longer ours.
 		endpoint_clear_source(e);
-		r = netlink_path_get(env->nl, &e->remote, &e->local, env->fwmark, local_port_be,
-			e->port_be, path);
+		r = netlink_path_get(env->nl, &ask, path);
 	}
 	if (!r && path->if_id == env->if_id)
 		r = -ELOOP;
@@ -258,6 +285,8 @@ static void blob_fill(struct endpoint_blob *blob, const struct endpoint *e)
 	*blob = (struct endpoint_blob){.version = BLOB_VERSION};
 	if (e->roamed)
 		blob->flags |= BLOB_ROAMED;
+	if (e->scope[0])
+		blob->flags |= BLOB_SCOPED;
 	hash_configured(blob->configured, e);
 }
 
@@ -298,7 +327,7 @@ static void install(struct endpoint *e, const struct endpoint_env *env, const st
 		     memcmp(&e->body.nexthop, &body->nexthop, sizeof(body->nexthop));
 	struct {
 		struct endpoint_blob head;
-		uint8_t pin[ENDPOINT_PIN_BLOB_MAX];
+		uint8_t rest[ENDPOINT_PIN_BLOB_MAX]; // the pin's, which has no scope, or the scope
 	} blob;
 	size_t len = sizeof(blob.head);
 
@@ -313,8 +342,11 @@ static void install(struct endpoint *e, const struct endpoint_env *env, const st
 	blob_fill(&blob.head, e);
 	if (e->pin) {
 		blob.head.flags |= BLOB_PINNED;
-		memcpy(blob.pin, e->pin->blob, e->pin->blob_len);
+		memcpy(blob.rest, e->pin->blob, e->pin->blob_len);
 		len += e->pin->blob_len;
+	} else if (e->scope[0]) {
+		memcpy(blob.rest, e->scope, sizeof(e->scope));
+		len += sizeof(e->scope);
 	}
 	dp_set(env->dp, ST_ENDPOINT, body, sizeof(*body), &blob, (uint16_t)len, NULL, NULL);
 	e->installed = true;
@@ -340,22 +372,38 @@ int endpoint_install(struct endpoint *e, const struct endpoint_env *env, uint32_
 	return 0;
 }
 
+// The blob's fixed part and the scope behind it. False: it is not one of an endpoint without a pin.
+static bool blob_read(
+	struct endpoint_blob *ret, char ret_scope[ST_NAME_MAX], const void *data, uint16_t len)
+{
+	if (len != sizeof(*ret) && len != sizeof(*ret) + ST_NAME_MAX)
+		return false;
+	memcpy(ret, data, sizeof(*ret));
+	memset(ret_scope, 0, ST_NAME_MAX);
+	if (ret->version != BLOB_VERSION || !!(ret->flags & BLOB_SCOPED) != (len > sizeof(*ret)) ||
+		ret->flags & BLOB_PINNED)
+		return false;
+	if (ret->flags & BLOB_SCOPED)
+		memcpy(ret_scope, (const uint8_t *)data + sizeof(*ret), ST_NAME_MAX - 1);
+	return true;
+}
+
 bool endpoint_recover(struct endpoint *e, const struct endpoint_env *env,
 	const struct st_endpoint *body, const void *data, uint16_t blob_len)
 {
 	struct endpoint_blob blob;
+	char scope[ST_NAME_MAX];
 	uint8_t configured[16];
 
-	if (blob_len != sizeof(blob))
-		return false;
-	memcpy(&blob, data, sizeof(blob));
 	hash_configured(configured, e);
-	if (blob.version != BLOB_VERSION || memcmp(blob.configured, configured, sizeof(configured)))
+	if (!blob_read(&blob, scope, data, blob_len) ||
+		memcmp(blob.configured, configured, sizeof(configured)))
 		return false;
 	resolve_stop(e);
 	e->remote = body->remote;
 	e->port_be = body->remote_port_be;
 	e->local = body->local;
+	g_strlcpy(e->scope, scope, sizeof(e->scope));
 	e->known = true;
 	e->roamed = blob.flags & BLOB_ROAMED;
 	// Wanted as it is until the kernel has been asked: the sync must not sweep it.
@@ -390,6 +438,10 @@ const char *endpoint_error_text(int error)
 		return "";
 	case -EDESTADDRREQ:
 		return "no endpoint";
+	case -EINVAL:
+		return "a link-local endpoint needs its interface: [fe80::1%INTERFACE]:PORT";
+	case -ENODEV:
+		return "the interface of the link-local endpoint does not exist";
 	case -ENOTCONN:
 		return "listen port is not open";
 	case -ELOOP:

@@ -35,7 +35,8 @@ typedef void (*endpoint_resolved)(struct endpoint *e, bool changed, void *arg);
 
 struct endpoint {
 	struct st_addr remote;
-	struct st_addr local; // sticky source, all zero = the kernel's choice
+	struct st_addr local;    // sticky source, all zero = the kernel's choice
+	char scope[ST_NAME_MAX]; // interface of a link-local remote, "" = none is known
 	uint16_t port_be;
 	bool known;  // remote is valid
 	bool roamed; // remote was learnt from a packet, not from the config
@@ -67,17 +68,27 @@ struct endpoint_env {
 	void *arg;
 };
 
+// Where an authenticated packet came from.
+struct endpoint_from {
+	struct st_addr remote;
+	struct st_addr local; // of ours, that it was sent to
+	uint16_t remote_port_be;
+	const char *scope; // interface of a link-local remote, else ""
+};
+
 void endpoint_init(struct endpoint *e, endpoint_resolved resolved, void *arg);
 void endpoint_fini(struct endpoint *e);
 // NULL host: nothing configured; what is known stays. Numeric hosts are known at once and replace what a
-// packet taught; names are asked for. The same host and port again change nothing.
+// packet taught; names are asked for. The same host and port again change nothing. A link-local address
+// bears its interface: fe80::1%wan.
 void endpoint_configure(struct endpoint *e, const char *host, uint16_t port);
 // Asks for the name again, if there is one and no question is under way.
 void endpoint_resolve(struct endpoint *e);
 // An authenticated packet came from there. True: something changed.
-bool endpoint_seen(struct endpoint *e, const struct st_addr *remote, uint16_t remote_port_be,
-	const struct st_addr *local);
+bool endpoint_seen(struct endpoint *e, const struct endpoint_from *from);
 void endpoint_clear_source(struct endpoint *e);
+// The device that datagrams to a link-local remote must leave by; 0: it has none, or is not link-local.
+unsigned int endpoint_ifindex(const struct endpoint *e);
 // Asks the kernel for the way and sets the ENDPOINT object to it, or deletes it. 0 or -errno.
 int endpoint_install(struct endpoint *e, const struct endpoint_env *env, uint32_t peer_id);
 void endpoint_uninstall(struct endpoint *e, const struct endpoint_env *env, uint32_t peer_id);

@@ -27,6 +27,7 @@ struct handshake_source {
 	struct st_addr remote;
 	struct st_addr local;
 	uint16_t remote_port_be;
+	int ifindex; // it came in on
 };
 
 enum handshake_kind {

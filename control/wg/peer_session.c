@@ -6,8 +6,10 @@
 //
 // Our initiation (peer->hs) and the answer to one of theirs are separate, so that two peers which start
 // at the same moment do not cancel each other's handshake.
+#include "../addr.h"
 #include "../conn/conn.h"
 #include "../dp/dp.h"
+#include "../dp/ids.h"
 #include "peer.h"
 #include "stamps.h"
 #include "wg_internal.h"
@@ -15,6 +17,7 @@
 #include <sodium.h>
 
 #include <errno.h>
+#include <net/if.h>
 #include <string.h>
 
 static struct wg *wg_of(const struct peer *p)
@@ -284,10 +287,21 @@ static void install_key(struct install *in, const struct noise_keys *keys)
 
 // ---- answering -----------------------------------------------------------------------------------
 
+// Of a link-local address; other addresses are the same on every interface.
+static const char *scope_of(char name[IF_NAMESIZE], const struct st_addr *remote, int ifindex)
+{
+	if (!addr_is_link_local(remote) || !if_indextoname((unsigned int)ifindex, name))
+		return "";
+	return name;
+}
+
 static void received(
 	struct peer *p, const struct handshake_source *from, size_t message_len, uint64_t now)
 {
 	struct wg *wg = wg_of(p);
+	char name[IF_NAMESIZE];
+	struct endpoint_from seen = {from->remote, from->local, from->remote_port_be,
+		scope_of(name, &from->remote, from->ifindex)};
 
 	p->handshake_rx_bytes += message_len;
 	p->last_received = now;
@@ -295,8 +309,7 @@ static void received(
 	peer_timers_changed(p);
 	if (p->endpoint.pin)
 		conn_seen(p->conn, &from->remote, from->remote_port_be, &from->local);
-	else if (endpoint_seen(&p->endpoint, &from->remote, from->remote_port_be, &from->local) ||
-		 !p->endpoint.installed)
+	else if (endpoint_seen(&p->endpoint, &seen) || !p->endpoint.installed)
 		peer_install_endpoint(p);
 }
 
@@ -532,9 +545,13 @@ void peer_activity(struct peer *p, const struct st_activity *a, uint64_t now)
 
 void peer_seen_at(struct peer *p, const struct st_ev_endpoint *ev)
 {
+	const char *port = ids_name(ev->if_id);
+	struct endpoint_from seen = {ev->remote, ev->local, ev->remote_port_be,
+		addr_is_link_local(&ev->remote) && port ? port : ""};
+
 	if (p->endpoint.pin)
 		conn_seen(p->conn, &ev->remote, ev->remote_port_be, &ev->local);
-	else if (endpoint_seen(&p->endpoint, &ev->remote, ev->remote_port_be, &ev->local))
+	else if (endpoint_seen(&p->endpoint, &seen))
 		peer_install_endpoint(p);
 }
 

@@ -117,11 +117,11 @@ static int device_line(struct uapi_parser *p, const char *key, const char *value
 	return EINVAL;
 }
 
-// 192.0.2.1:51820 or [2001:db8::1]:51820
+// 192.0.2.1:51820, [2001:db8::1]:51820 or [fe80::1%eth0]:51820
 static bool endpoint_parse(struct uapi_peer *peer, const char *value)
 {
 	const char *colon = strrchr(value, ':');
-	char host[ADDR_TEXT_MAX];
+	char host[SCOPED_TEXT_MAX];
 	size_t len = colon ? (size_t)(colon - value) : 0;
 	bool bracket = value[0] == '[';
 	uint32_t port;
@@ -137,7 +137,8 @@ static bool endpoint_parse(struct uapi_peer *peer, const char *value)
 	memcpy(host, value, len);
 	host[len] = 0;
 	// Brackets are for addresses with colons, and those need them.
-	if (bracket != !!strchr(host, ':') || !addr_parse(&peer->endpoint, host))
+	if (bracket != !!strchr(host, ':') ||
+		!addr_parse_scoped(&peer->endpoint, peer->endpoint_scope, host))
 		return false;
 	peer->endpoint_port = (uint16_t)port;
 	peer->has_endpoint = true;

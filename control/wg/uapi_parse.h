@@ -33,6 +33,7 @@ struct uapi_peer {
 	uint16_t keepalive;
 	uint16_t endpoint_port;
 	struct st_addr endpoint;
+	char endpoint_scope[ST_NAME_MAX]; // interface of a link-local one, "" = none was written
 	uint8_t psk[NOISE_KEY_LEN];
 	GArray *allowed; // of struct uapi_allowed, in the order of the request
 };

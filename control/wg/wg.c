@@ -176,7 +176,7 @@ struct wg *wg_new(struct dp *dp, struct netlink *nl, const char *run_dir)
 	wg->stamps = stamps_new(run_dir);
 	open_overlay(wg, run_dir);
 	wg->housekeeping = g_timeout_add_seconds(1, housekeep, wg);
-	wg->addrs = g_array_new(FALSE, FALSE, sizeof(struct st_addr));
+	wg->addrs = g_array_new(FALSE, FALSE, sizeof(struct st_addr_key));
 	return wg;
 }
 
@@ -253,7 +253,7 @@ void wg_routes_changed(struct wg *wg)
 		wg->refresh = g_idle_add_full(G_PRIORITY_DEFAULT + 5, refresh_some, wg, NULL);
 }
 
-void wg_addrs_changed(struct wg *wg, const struct st_addr *addrs, unsigned int n)
+void wg_addrs_changed(struct wg *wg, const struct st_addr_key *addrs, unsigned int n)
 {
 	if (n > WG_MAX_ADDRESSES) {
 		g_warning("%u addresses, only %u of them take WireGuard's data", n, WG_MAX_ADDRESSES);

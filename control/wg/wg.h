@@ -38,7 +38,7 @@ void wg_dp_synced(struct wg *wg); // dp_ops.synced: the wanted objects are in, h
 void wg_dp_event(struct wg *wg, uint16_t event, const void *body, uint16_t len, const void *blob,
 	uint16_t blob_len);
 void wg_routes_changed(struct wg *wg);
-void wg_addrs_changed(struct wg *wg, const struct st_addr *addrs, unsigned int n);
+void wg_addrs_changed(struct wg *wg, const struct st_addr_key *addrs, unsigned int n);
 // The overlay of what wg(8) changed, as an array "changes".
 void wg_overlay_status(struct wg *wg, struct cJSON *into);
 int wg_overlay_drop(struct wg *wg, char **ret_error); // back to the configuration file

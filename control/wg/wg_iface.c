@@ -385,9 +385,13 @@ void wg_iface_portmap(struct wg_iface *i)
 	gpointer stale;
 
 	for (guint n = 0; i->port && n < i->wg->addrs->len; n++) {
-		const struct st_addr *a = &g_array_index(i->wg->addrs, struct st_addr, n);
+		const struct st_addr_key *own = &g_array_index(i->wg->addrs, struct st_addr_key, n);
+		const struct st_addr *a = &own->addr;
 		struct st_portmap body = {
-			.key = {.addr = *a, .port_lo_be = htons(i->port), .port_hi_be = htons(i->port)},
+			.key = {.addr = *a,
+				.if_id = own->if_id,
+				.port_lo_be = htons(i->port),
+				.port_hi_be = htons(i->port)},
 			.owner = ST_OWNER_WIREGUARD,
 		};
 
@@ -451,14 +455,14 @@ int wg_iface_socket(const struct wg_iface *i, uint16_t local_port_be, const stru
 
 // In from the wire's side of the lcores, as if the relayed address were somebody else's. The kernel's choice of a
 // source towards an address of this box is that address.
-static int send_to_relay(struct wg_iface *i, uint16_t local_port_be, const struct st_addr *local,
-	const struct st_addr *relay, uint16_t relay_port_be, const void *data, size_t len)
+static int send_to_relay(struct wg_iface *i, uint16_t local_port_be, const struct wg_to *to,
+	const void *data, size_t len)
 {
 	struct st_packet_io io = {
 		.peer_id = ST_NO_PEER,
-		.local = *relay,
-		.local_port_be = relay_port_be,
-		.remote = addr_is_zero(local) ? *relay : *local,
+		.local = *to->remote,
+		.local_port_be = to->remote_port_be,
+		.remote = addr_is_zero(to->local) ? *to->remote : *to->local,
 		.remote_port_be = local_port_be ? local_port_be : htons(i->port),
 	};
 
@@ -468,34 +472,34 @@ static int send_to_relay(struct wg_iface *i, uint16_t local_port_be, const struc
 	return 0;
 }
 
-int wg_iface_send_to(struct wg_iface *i, uint16_t local_port_be, const struct st_addr *local,
-	const struct st_addr *remote, uint16_t remote_port_be, uint8_t tos, const void *data,
-	size_t len)
+int wg_iface_send_to(struct wg_iface *i, uint16_t local_port_be, const struct wg_to *to,
+	const void *data, size_t len)
 {
 	const struct wg *wg = i->wg;
-	int fd = wg_iface_socket(i, local_port_be, remote);
+	int fd = wg_iface_socket(i, local_port_be, to->remote);
 
 	if (fd < 0)
 		return -EAFNOSUPPORT;
-	if (wg->is_own_relay && wg->is_own_relay(remote, remote_port_be, wg->own_relay_arg))
-		return send_to_relay(i, local_port_be, local, remote, remote_port_be, data, len);
-	return wg_socket_send(fd, local, remote, remote_port_be, tos, data, len);
+	if (wg->is_own_relay && wg->is_own_relay(to->remote, to->remote_port_be, wg->own_relay_arg))
+		return send_to_relay(i, local_port_be, to, data, len);
+	return wg_socket_send(fd, to, data, len);
 }
 
 void wg_iface_send(struct wg_iface *i, struct peer *p, uint8_t tos, const void *data, size_t len)
 {
 	struct endpoint *e = &p->endpoint;
 	uint16_t port_be = e->pin ? e->pin->local_port_be : 0;
+	struct wg_to to = {&e->local, &e->remote, e->port_be, tos, (int)endpoint_ifindex(e)};
 	int r;
 
 	if (!e->known || (p->conn && conn_send(p->conn, data, len)))
 		return;
-	r = wg_iface_send_to(i, port_be, &e->local, &e->remote, e->port_be, tos, data, len);
+	r = wg_iface_send_to(i, port_be, &to, data, len);
 	if ((r == -EINVAL || r == -EADDRNOTAVAIL) && !addr_is_zero(&e->local)) {
 		// The sticky address is gone.
 		endpoint_clear_source(e);
 		peer_install_endpoint(p);
-		r = wg_iface_send_to(i, port_be, &e->local, &e->remote, e->port_be, tos, data, len);
+		r = wg_iface_send_to(i, port_be, &to, data, len);
 	}
 	if (!r) {
 		p->handshake_tx_bytes += len;

@@ -102,7 +102,7 @@ struct wg {
 	bool (*is_own_relay)(const struct st_addr *addr, uint16_t port_be, void *arg);
 	void *own_relay_arg;
 	struct wg_bucket down; // PACKET_OUT
-	GArray *addrs;         // of struct st_addr, of this box
+	GArray *addrs;         // of struct st_addr_key: of this box
 	guint refresh;         // idle source that asks for all paths again
 	uint32_t refresh_at;
 	struct wg_recovered *recovered; // what the data plane had, until the config has taken it
@@ -174,9 +174,8 @@ struct peer *wg_iface_peer(struct wg_iface *i, const uint8_t public_key[NOISE_KE
 void wg_iface_env(struct wg_iface *i, struct endpoint_env *ret);
 void wg_iface_refresh_endpoints(struct wg_iface *i);
 // A datagram from that port of ours, 0 = the interface's; local all zero = the kernel's choice. 0 or -errno.
-int wg_iface_send_to(struct wg_iface *i, uint16_t local_port_be, const struct st_addr *local,
-	const struct st_addr *remote, uint16_t remote_port_be, uint8_t tos, const void *data,
-	size_t len);
+int wg_iface_send_to(struct wg_iface *i, uint16_t local_port_be, const struct wg_to *to,
+	const void *data, size_t len);
 // To where the peer is, from the address it talks to; handshake messages and what else we send.
 void wg_iface_send(struct wg_iface *i, struct peer *p, uint8_t tos, const void *data, size_t len);
 // To send from that port of ours, 0 = the interface's; -1: no such family.

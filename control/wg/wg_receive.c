@@ -52,12 +52,12 @@ static size_t source_bytes(uint8_t out[18], const struct wg_datagram *d)
 static void send_cookie(struct wg_iface *i, const struct wg_datagram *d, const uint8_t *src,
 	size_t src_len, uint64_t now)
 {
+	struct wg_to to = {&d->local, &d->remote, d->remote_port_be, HANDSHAKE_DSCP, d->ifindex};
 	struct message_cookie reply;
 
 	// Bytes 4 to 7 are the sender's index in both kinds of message.
 	cookie_create_reply(&i->checker, &reply, d->data, d->len, d->data + 4, src, src_len, now);
-	if (wg_iface_send_to(i, d->local_port_be, &d->local, &d->remote, d->remote_port_be,
-		    HANDSHAKE_DSCP, &reply, sizeof(reply)))
+	if (wg_iface_send_to(i, d->local_port_be, &to, &reply, sizeof(reply)))
 		i->wg->counters.send_failed++;
 	else
 		i->wg->counters.cookies_sent++;
@@ -91,7 +91,7 @@ static bool admit(struct wg_iface *i, const struct wg_datagram *d, uint64_t now)
 
 static void push(struct wg *wg, struct handshake_job *job, const struct wg_datagram *d)
 {
-	job->source = (struct handshake_source){d->remote, d->local, d->remote_port_be};
+	job->source = (struct handshake_source){d->remote, d->local, d->remote_port_be, d->ifindex};
 	if (handshake_pool_push(wg->pool, job))
 		return;
 	wg->counters.queue_full++;
@@ -301,6 +301,8 @@ static void receive_own(struct wg *wg, const struct st_packet_io *io, const void
 void wg_packet_in(struct wg *wg, const struct st_packet_io *io, const void *data, uint16_t len)
 {
 	struct peer *p = io->peer_id < ST_MAX_PEERS ? wg->peers[io->peer_id] : NULL;
+	struct wg_to to = {
+		.local = &io->local, .remote = &io->remote, .remote_port_be = io->remote_port_be};
 	int fd;
 
 	if (io->peer_id == ST_NO_PEER) {
@@ -310,7 +312,8 @@ void wg_packet_in(struct wg *wg, const struct st_packet_io *io, const void *data
 	if (!p || (p->conn && conn_send(p->conn, data, len)))
 		return;
 	fd = wg_iface_socket(p->iface, io->local_port_be, &io->remote);
-	if (fd < 0 || wg_socket_send(fd, &io->local, &io->remote, io->remote_port_be, 0, data, len))
+	to.ifindex = (int)endpoint_ifindex(&p->endpoint);
+	if (fd < 0 || wg_socket_send(fd, &to, data, len))
 		wg->counters.send_failed++;
 	else
 		wg->counters.data_sent++;

@@ -232,26 +232,26 @@ static size_t control_fill(struct msghdr *h, const struct st_addr *local, bool v
 	}
 }
 
-// iov, to and control are the caller's.
-static void head_fill(struct msghdr *h, const struct st_addr *local, const struct st_addr *remote,
-	uint16_t remote_port_be, uint8_t tos)
+// iov, name and control are the caller's.
+static void head_fill(struct msghdr *h, const struct wg_to *to)
 {
 	memset(h->msg_control, 0, CONTROL_LEN);
 	h->msg_controllen = CONTROL_LEN;
-	h->msg_namelen = addr_to_sockaddr(h->msg_name, remote, remote_port_be);
+	h->msg_namelen = addr_to_sockaddr(h->msg_name, to->remote, to->remote_port_be);
+	if (addr_is_link_local(to->remote))
+		((struct sockaddr_in6 *)h->msg_name)->sin6_scope_id = (uint32_t)to->ifindex;
 	h->msg_iovlen = 1;
-	h->msg_controllen = control_fill(h, local, addr_is_v4(remote), tos);
+	h->msg_controllen = control_fill(h, to->local, addr_is_v4(to->remote), to->tos);
 }
 
-int wg_socket_send(int fd, const struct st_addr *local, const struct st_addr *remote,
-	uint16_t remote_port_be, uint8_t tos, const void *data, size_t len)
+int wg_socket_send(int fd, const struct wg_to *to, const void *data, size_t len)
 {
 	_Alignas(struct cmsghdr) uint8_t control[CONTROL_LEN];
-	struct sockaddr_storage to;
+	struct sockaddr_storage name;
 	struct iovec iov = {(void *)data, len};
-	struct msghdr h = {.msg_name = &to, .msg_iov = &iov, .msg_control = control};
+	struct msghdr h = {.msg_name = &name, .msg_iov = &iov, .msg_control = control};
 
-	head_fill(&h, local, remote, remote_port_be, tos);
+	head_fill(&h, to);
 	return sendmsg(fd, &h, MSG_DONTWAIT) < 0 ? -errno : 0;
 }
 
@@ -271,15 +271,14 @@ void wg_socket_flush(void)
 	tx.n = 0;
 }
 
-void wg_socket_send_later(int fd, const struct st_addr *local, const struct st_addr *remote,
-	uint16_t remote_port_be, const void *data, size_t len)
+void wg_socket_send_later(int fd, const struct wg_to *to, const void *data, size_t len)
 {
 	unsigned int i;
 
 	if (tx.n == WG_SOCKET_BATCH || (tx.n && (tx.fd != fd || len > WG_SOCKET_PAYLOAD)))
 		wg_socket_flush();
 	if (len > WG_SOCKET_PAYLOAD) {
-		wg_socket_send(fd, local, remote, remote_port_be, 0, data, len);
+		wg_socket_send(fd, to, data, len);
 		return;
 	}
 	i = tx.n++;
@@ -288,5 +287,5 @@ void wg_socket_send_later(int fd, const struct st_addr *local, const struct st_a
 	tx.iov[i] = (struct iovec){tx.data[i], len};
 	tx.msgs[i].msg_hdr = (struct msghdr){
 		.msg_name = &tx.to[i], .msg_iov = &tx.iov[i], .msg_control = tx.control[i]};
-	head_fill(&tx.msgs[i].msg_hdr, local, remote, remote_port_be, 0);
+	head_fill(&tx.msgs[i].msg_hdr, to);
 }

@@ -24,9 +24,18 @@ struct wg_datagram {
 	struct st_addr local; // what the sender aimed at
 	uint16_t remote_port_be;
 	uint16_t local_port_be; // of a peer's own port; 0 = the interface's
-	int ifindex;            // it came in on
+	int ifindex;            // it came in on, 0 = unknown
 	uint16_t len;
 	const uint8_t *data;
+};
+
+// Where a datagram goes.
+struct wg_to {
+	const struct st_addr *local; // all zero = the kernel's choice
+	const struct st_addr *remote;
+	uint16_t remote_port_be;
+	uint8_t tos;
+	int ifindex; // of a link-local remote, else ignored
 };
 
 typedef void (*wg_socket_received)(const struct wg_datagram *d, void *arg);
@@ -42,11 +51,8 @@ int wg_socket_port(int fd, enum wg_family family);
 int wg_socket_prepare(int fd, enum wg_family family, uint32_t fwmark);
 // Takes up to WG_SOCKET_BATCH datagrams; returns how many, or -errno.
 int wg_socket_receive(int fd, wg_socket_received fn, void *arg);
-// local all zero = the kernel's choice. 0 or -errno.
-int wg_socket_send(int fd, const struct st_addr *local, const struct st_addr *remote,
-	uint16_t remote_port_be, uint8_t tos, const void *data, size_t len);
+int wg_socket_send(int fd, const struct wg_to *to, const void *data, size_t len); // 0 or -errno
 // The same, together with others of this socket at the next flush, or when there are WG_SOCKET_BATCH. Who uses it flushes
 // before the loop polls and before fd is closed. What the kernel does not take then is lost, as on the way.
-void wg_socket_send_later(int fd, const struct st_addr *local, const struct st_addr *remote,
-	uint16_t remote_port_be, const void *data, size_t len);
+void wg_socket_send_later(int fd, const struct wg_to *to, const void *data, size_t len);
 void wg_socket_flush(void);

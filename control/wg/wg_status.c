@@ -35,10 +35,10 @@ static const char *state_text(const struct peer *p, uint64_t now)
 
 static void add_endpoint(struct cJSON *into, const struct endpoint *e)
 {
-	char tuple[TUPLE_TEXT_MAX], local[ADDR_TEXT_MAX];
+	char tuple[TUPLE_TEXT_MAX + ST_NAME_MAX], local[ADDR_TEXT_MAX];
 
-	cJSON_AddStringToObject(
-		into, "endpoint", e->known ? tuple_text(tuple, &e->remote, e->port_be) : "");
+	cJSON_AddStringToObject(into, "endpoint",
+		e->known ? tuple_text_scoped(tuple, &e->remote, e->port_be, e->scope) : "");
 	cJSON_AddStringToObject(into, "endpoint_host", e->host ? e->host : "");
 	cJSON_AddBoolToObject(into, "roamed", e->roamed);
 	cJSON_AddStringToObject(into, "endpoint_kind",

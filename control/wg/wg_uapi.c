@@ -60,11 +60,12 @@ static int set_allowed(struct peer *p, const struct uapi_peer *c)
 
 static void set_endpoint(struct peer *p, const struct uapi_peer *c)
 {
-	char host[ADDR_TEXT_MAX];
+	char host[SCOPED_TEXT_MAX];
 
 	// The same endpoint again takes a peer back from where it roamed.
 	peer_configure_endpoint(p, NULL, 0);
-	peer_configure_endpoint(p, addr_text(host, &c->endpoint), c->endpoint_port);
+	peer_configure_endpoint(
+		p, addr_text_scoped(host, &c->endpoint, c->endpoint_scope), c->endpoint_port);
 }
 
 static int set_peer(const struct uapi_peer *c, void *arg)
@@ -119,14 +120,15 @@ static void add_prefix(GString *out, const struct st_prefix *prefix)
 
 static void add_peer(GString *out, const struct peer *p)
 {
-	char tuple[TUPLE_TEXT_MAX];
+	char tuple[TUPLE_TEXT_MAX + ST_NAME_MAX];
 
 	add_key(out, "public_key", p->noise.public_key);
 	add_key(out, "preshared_key", p->noise.preshared_key);
 	g_string_append(out, "protocol_version=1\n");
 	if (p->endpoint.known)
 		g_string_append_printf(out, "endpoint=%s\n",
-			tuple_text(tuple, &p->endpoint.remote, p->endpoint.port_be));
+			tuple_text_scoped(tuple, &p->endpoint.remote, p->endpoint.port_be,
+				p->endpoint.scope));
 	g_string_append_printf(out,
 		"last_handshake_time_sec=%" G_GINT64_FORMAT "\n"
 		"last_handshake_time_nsec=%" G_GINT64_FORMAT "\n"

@@ -24,7 +24,8 @@ static inline bool came_from_ipv6(const struct endpoint *ep, struct rte_mbuf *m)
 	const struct rte_ipv6_hdr *h = packet_ipv6(m);
 
 	return ep->ipv6 && memcmp(h->src_addr, ep->ep.remote.b, 16) == 0 &&
-	       memcmp(h->dst_addr, ep->ep.local.b, 16) == 0;
+	       memcmp(h->dst_addr, ep->ep.local.b, 16) == 0 &&
+	       (ep->link == 0 || ep->link == packet_of(m)->iif);
 }
 
 // Whether a relayed packet came from the peer of the endpoint.

@@ -36,6 +36,11 @@ static bool is_unspecified(const struct st_addr *a)
 	return memcmp(a, &none6, sizeof(*a)) == 0 || memcmp(a, &none4, sizeof(*a)) == 0;
 }
 
+static bool is_link_local(const struct st_addr *a)
+{
+	return a->b[0] == 0xfe && (a->b[1] & 0xc0) == 0x80;
+}
+
 static bool turn_fields_ok(const struct st_endpoint *e)
 {
 	static const struct st_addr none;
@@ -95,6 +100,7 @@ static void header_fill6(struct endpoint *ep)
 	udp->dst_port = ep->ep.remote_port_be;
 	ep->udp_off = sizeof(*ip);
 	ep->ipv6 = true;
+	ep->link = is_link_local(&ep->ep.remote) ? (uint16_t)ep->ep.if_id : 0;
 }
 
 // Addresses, protocol and ports, as UDP's checksum takes them; the lengths come per packet.
@@ -266,6 +272,9 @@ const struct endpoint *endpoint_move(struct peer *peer, const struct endpoint *f
 	struct endpoint *spare;
 	const struct endpoint *expected = from;
 
+	// From a link to beyond it, or back: not the same way.
+	if (is_link_local(&from->ep.remote) != is_link_local(remote))
+		return NULL;
 	// `retired` holds one; main takes it before it makes the next spare.
 	if (atomic_load_explicit(&peer->retired, memory_order_relaxed) != NULL)
 		return NULL;

@@ -45,7 +45,8 @@ struct endpoint {
 	uint8_t udp_off;    // of the UDP header
 	uint8_t header_len; // all that stands in front of WireGuard's message, a TURN header included
 	bool ipv6;
-	bool moved; // put there by an lcore; reported until straitd has set it
+	uint16_t link; // interface of a link-local remote, else 0
+	bool moved;    // put there by an lcore; reported until straitd has set it
 	// Behind the UDP header when the kind is CHANNEL, lengths 0: a ChannelData header, or a Send
 	// indication up to its DATA attribute's value.
 	uint8_t turn_len;

@@ -49,10 +49,10 @@ static char **arguments;
 static int env_send(const struct st_addr *local, const struct st_addr *remote,
 	uint16_t remote_port_be, const void *data, size_t len, void *arg)
 {
+	struct wg_to to = {.local = local, .remote = remote, .remote_port_be = remote_port_be};
 	int fd = sockets[wg_family_of(remote)];
 
-	return fd < 0 ? -EAFNOSUPPORT
-		      : wg_socket_send(fd, local, remote, remote_port_be, 0, data, len);
+	return fd < 0 ? -EAFNOSUPPORT : wg_socket_send(fd, &to, data, len);
 }
 
 static uint16_t env_port(void *arg)

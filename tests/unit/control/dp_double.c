@@ -243,23 +243,25 @@ void dp_dump(struct dp *dp, uint16_t kind, dp_dump_item item, dp_done done, void
 	answer(dp, done, arg, 0);
 }
 
+unsigned int netlink_double_asked_ifindex;
+
 void netlink_double_path(int status, uint32_t if_id)
 {
 	path.status = status;
 	path.if_id = if_id;
 }
 
-int netlink_path_get(struct netlink *nl, const struct st_addr *remote, const struct st_addr *local,
-	uint32_t mark, uint16_t local_port_be, uint16_t remote_port_be, struct netlink_path *ret)
+int netlink_path_get(struct netlink *nl, const struct netlink_ask *ask, struct netlink_path *ret)
 {
+	netlink_double_asked_ifindex = ask->ifindex;
 	*ret = (struct netlink_path){
 		.if_id = path.if_id,
-		.local = *local,
-		.nexthop = *remote,
+		.local = *ask->local,
+		.nexthop = *ask->remote,
 		.mtu = 1500,
 	};
-	if (addr_is_zero(local))
-		addr_parse(&ret->local, addr_is_v4(remote) ? "127.0.0.1" : "::1");
+	if (addr_is_zero(ask->local))
+		addr_parse(&ret->local, addr_is_v4(ask->remote) ? "127.0.0.1" : "::1");
 	return path.status;
 }
 

@@ -40,3 +40,4 @@ unsigned int dp_double_count(struct dp *dp, uint16_t kind);
 // What netlink_path_get says next; 0 if_id = a device that is not ours.
 void netlink_double_path(int status, uint32_t if_id);
 extern unsigned int netlink_double_held;
+extern unsigned int netlink_double_asked_ifindex; // of the last question

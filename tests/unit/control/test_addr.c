@@ -156,6 +156,29 @@ static void tuples_bracket_ipv6(void)
 		"[fefe:fefe:fefe:fefe:fefe:fefe:fefe:fefe]:65535");
 }
 
+static void link_local_addresses_bear_their_interface(void)
+{
+	char text[TUPLE_TEXT_MAX + ST_NAME_MAX], scope[ST_NAME_MAX];
+	struct st_addr a;
+
+	CU_ASSERT_TRUE(addr_parse_scoped(&a, scope, "fe80::1%wan"));
+	CU_ASSERT_STRING_EQUAL(scope, "wan");
+	CU_ASSERT_TRUE(addr_is_link_local(&a));
+	CU_ASSERT_STRING_EQUAL(addr_text_scoped(text, &a, scope), "fe80::1%wan");
+	CU_ASSERT_STRING_EQUAL(tuple_text_scoped(text, &a, htons(7), scope), "[fe80::1%wan]:7");
+	CU_ASSERT_TRUE(addr_parse_scoped(&a, scope, "febf::1"));
+	CU_ASSERT_TRUE(addr_is_link_local(&a));
+	CU_ASSERT_STRING_EQUAL(scope, "");
+	CU_ASSERT_STRING_EQUAL(tuple_text_scoped(text, &a, htons(7), scope), "[febf::1]:7");
+	CU_ASSERT_TRUE(addr_parse_scoped(&a, scope, "192.0.2.1"));
+	CU_ASSERT_FALSE(addr_is_link_local(&a));
+	CU_ASSERT_FALSE(addr_parse_scoped(&a, scope, "fe80::1%"));
+	CU_ASSERT_FALSE(addr_parse_scoped(&a, scope, "fe80::1%abcdefghijklmnop")); // 16 letters
+	CU_ASSERT_FALSE(addr_parse_scoped(&a, scope, "2001:db8::1%wan"));
+	CU_ASSERT_FALSE(addr_parse_scoped(&a, scope, "192.0.2.1%wan"));
+	CU_ASSERT_FALSE(addr_parse_scoped(&a, scope, "%wan"));
+}
+
 int main(void)
 {
 	CU_TestInfo tests[] = {
@@ -170,6 +193,8 @@ int main(void)
 		{"malformed prefixes are refused", malformed_prefixes_are_refused},
 		{"sockaddr round trip", sockaddr_round_trip},
 		{"tuples bracket ipv6", tuples_bracket_ipv6},
+		{"link-local addresses bear their interface",
+			link_local_addresses_bear_their_interface},
 		CU_TEST_INFO_NULL,
 	};
 

@@ -303,6 +303,27 @@ static void the_prebuilt_header_sums_up(void)
 	CU_ASSERT_EQUAL(object_count(ST_ENDPOINT), 0);
 }
 
+static void a_link_local_endpoint_is_on_its_link(void)
+{
+	struct st_endpoint e = endpoint(1, "fe80::1", "fe80::9");
+	struct st_addr local = env_addr("fe80::1"), near = env_addr("fe80::a"),
+		       far = env_addr("2001:db8::9");
+	const struct endpoint *ep;
+
+	begin();
+	CU_ASSERT_EQUAL(put_peer(1, 1), 0);
+	CU_ASSERT_EQUAL(object_set(ST_ENDPOINT, &e, sizeof(e), NULL, 0, 0), 0);
+	ep = atomic_load(&peer_by_id(1)->endpoint);
+	CU_ASSERT_EQUAL(ep->link, e.if_id);
+	// Beyond the link is another way, which straitd has to find.
+	CU_ASSERT_PTR_NULL(endpoint_move(peer_by_id(1), ep, &local, &far, 1));
+	ep = endpoint_move(peer_by_id(1), ep, &local, &near, 1);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(ep);
+	CU_ASSERT_EQUAL(ep->link, e.if_id);
+	CU_ASSERT_EQUAL(memcmp(&ep->ep.nexthop, &near, sizeof(near)), 0);
+	end();
+}
+
 static void a_wireguard_interface_takes_its_peers_along(void)
 {
 	uint32_t id = WG;
@@ -392,6 +413,7 @@ int main(void)
 		{"displaced keys do not pile up", displaced_keys_do_not_pile_up},
 		{"a keypair waits for packets in rings", a_keypair_waits_for_packets_in_rings},
 		{"the prebuilt header sums up", the_prebuilt_header_sums_up},
+		{"a link-local endpoint is on its link", a_link_local_endpoint_is_on_its_link},
 		{"a WireGuard interface takes its peers along",
 			a_wireguard_interface_takes_its_peers_along},
 		{"addresses outlive a change of their interface",

@@ -573,7 +573,8 @@ static void prefixes_and_endpoints_are_checked(void)
 	static const char *const endpoints[] = {"host", "host:", ":1", "host:0", "host:65536",
 		"host:+1", "host:1x", "[::1]", "::1:51820", "[10.0.0.1]:1", "[host]:1", "10.1:1",
 		"10.0.0.256:1", "0.0.0.0:1", "[::]:1", "a b:1", "-x:1", "host:1:2", "[::1:1",
-		"::1]:1"};
+		"::1]:1", "[fe80::1]:1", "fe80::1%wan:1", "[2001:db8::1%wan]:1", "[fe80::1%]:1",
+		"[fe80::1%abcdefghijklmnop]:1"};
 	size_t i;
 
 	expect(PEER("\"allowed_ips\":[\"10.0.0.0/8\",\"10.0.0.0/33\"]"),
@@ -596,6 +597,7 @@ static void prefixes_and_endpoints_are_checked(void)
 		g_free(text);
 	}
 	expect(PEER("\"endpoint\":\"a-1.example:65535\""), "");
+	expect(PEER("\"endpoint\":\"[fe80::1%wan]:51820\""), "");
 	expect(PEER("\"persistent_keepalive\":65536"),
 		"t.json: $.wireguard[0].peers[0].persistent_keepalive: found 65536, allowed: ");
 }

@@ -11,6 +11,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <net/if.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -233,19 +234,19 @@ static void on_change(void *arg)
 	changes++;
 }
 
-static void on_addrs(const struct st_addr *addrs, unsigned int n, void *arg)
+static void on_addrs(const struct st_addr_key *addrs, unsigned int n, void *arg)
 {
 	g_array_set_size(told, 0);
 	g_array_append_vals(told, addrs, n);
 }
 
-static bool was_told(const char *text)
+static bool was_told(uint32_t if_id, const char *text)
 {
-	struct st_addr a = addr(text);
+	struct st_addr_key a = {.if_id = if_id, .addr = addr(text)};
 	guint i;
 
 	for (i = 0; i < told->len; i++) {
-		if (!memcmp(&g_array_index(told, struct st_addr, i), &a, sizeof(a)))
+		if (!memcmp(&g_array_index(told, struct st_addr_key, i), &a, sizeof(a)))
 			return true;
 	}
 	return false;
@@ -276,7 +277,7 @@ static void begin(void)
 	ip("addr add 198.51.100.2/24 dev wan0; ip addr add 10.1.0.1/24 dev lan0");
 	ip("-6 addr add 2001:db8:1::1/64 dev lan0 nodad; ip addr add 192.0.2.1/24 dev mgmt0");
 	objects = g_hash_table_new_full(object_hash, object_equal, g_free, NULL);
-	told = g_array_new(FALSE, FALSE, sizeof(struct st_addr));
+	told = g_array_new(FALSE, FALSE, sizeof(struct st_addr_key));
 	nl = netlink_new(NULL);
 	CU_ASSERT_PTR_NOT_NULL_FATAL(nl);
 	netlink_map_iface(nl, WAN, "wan0");
@@ -312,8 +313,8 @@ static void the_first_reading_mirrors_what_is_there(void)
 	CU_ASSERT_STRING_EQUAL(route_text(255, "192.0.2.1/32"), "local");
 	CU_ASSERT_PTR_NOT_NULL(rule(0, AF_INET));
 	CU_ASSERT_PTR_NOT_NULL(rule(32766, AF_INET6));
-	CU_ASSERT_TRUE(was_told("192.0.2.1") && was_told("2001:db8:1::1"));
-	CU_ASSERT_FALSE(was_told("127.0.0.1") || was_told("::1"));
+	CU_ASSERT_TRUE(was_told(0, "192.0.2.1") && was_told(0, "2001:db8:1::1"));
+	CU_ASSERT_FALSE(was_told(0, "127.0.0.1") || was_told(0, "::1"));
 	end();
 }
 
@@ -325,13 +326,18 @@ static void addresses_follow_the_kernel(void)
 	WAIT(changes > 0);
 	before = changes;
 	ip("addr add 203.0.113.9/28 dev wan0");
-	WAIT(has_addr(WAN, "203.0.113.9") && was_told("203.0.113.9") && changes > before);
+	WAIT(has_addr(WAN, "203.0.113.9") && was_told(0, "203.0.113.9") && changes > before);
 	WAIT_ROUTE(254, "203.0.113.0/28", "7 - w1");
 	ip("addr del 203.0.113.9/28 dev wan0");
-	WAIT(!has_addr(WAN, "203.0.113.9") && !was_told("203.0.113.9"));
+	WAIT(!has_addr(WAN, "203.0.113.9") && !was_told(0, "203.0.113.9"));
 	WAIT_ROUTE(254, "203.0.113.0/28", "none");
+	// A link-local one is only ours where packets come to an lcore.
+	ip("-6 addr add fe80::77/64 dev wan0 nodad; ip -6 addr add fe80::77/64 dev lan0 nodad");
+	ip("-6 addr add fe80::78/64 dev mgmt0 nodad");
+	WAIT(was_told(WAN, "fe80::77") && was_told(LAN, "fe80::77"));
+	CU_ASSERT_FALSE(was_told(0, "fe80::77") || was_told(0, "fe80::78"));
 	ip("addr add 203.0.113.9/28 dev mgmt0");
-	WAIT(was_told("203.0.113.9"));
+	WAIT(was_told(0, "203.0.113.9"));
 	CU_ASSERT_FALSE(has_addr(WAN, "203.0.113.9") || has_addr(0, "203.0.113.9"));
 	end();
 }
@@ -559,7 +565,13 @@ static int path(struct netlink_path *ret, const char *remote, const char *local,
 	struct st_addr r = addr(remote), l = addr(local);
 
 	memset(ret, 0xee, sizeof(*ret));
-	return netlink_path_get(nl, &r, &l, mark, htons(51820), htons(51821), ret);
+	return netlink_path_get(nl,
+		&(struct netlink_ask){.remote = &r,
+			.local = &l,
+			.mark = mark,
+			.local_port_be = htons(51820),
+			.remote_port_be = htons(51821)},
+		ret);
 }
 
 static void expect_path(const char *remote, const char *local, uint32_t mark, const char *want)
@@ -620,6 +632,29 @@ static void paths_are_the_kernels_own_answer(void)
 	snprintf(text, sizeof(text), "%d", -ENETUNREACH);
 	expect_path("203.0.113.5", "", 0, text);
 	expect_path("2001:db8:9::7", "", 0, text);
+	end();
+}
+
+static void a_path_to_a_link_local_address_is_on_its_interface(void)
+{
+	struct st_addr r = addr("fe80::99"), l = {0}, want = addr("fe80::77");
+	struct netlink_ask ask = {.remote = &r, .local = &l};
+	struct netlink_path p;
+
+	begin();
+	ip("-6 addr add fe80::77/64 dev wan0 nodad; ip -6 addr add fe80::78/64 dev lan0 nodad");
+	WAIT(was_told(WAN, "fe80::77") && was_told(LAN, "fe80::78"));
+	ask.ifindex = if_nametoindex("wan0");
+	CU_ASSERT_EQUAL(netlink_path_get(nl, &ask, &p), 0);
+	CU_ASSERT_EQUAL(p.if_id, WAN);
+	CU_ASSERT_EQUAL(memcmp(&p.nexthop, &r, sizeof(r)), 0);
+	ask.ifindex = if_nametoindex("lan0");
+	CU_ASSERT_EQUAL(netlink_path_get(nl, &ask, &p), 0);
+	CU_ASSERT_EQUAL(p.if_id, LAN);
+	ask.ifindex = if_nametoindex("wan0");
+	l = want;
+	CU_ASSERT_EQUAL(netlink_path_get(nl, &ask, &p), 0);
+	CU_ASSERT_EQUAL(memcmp(&p.local, &want, sizeof(want)), 0);
 	end();
 }
 
@@ -688,6 +723,8 @@ int main(void)
 		{"neighbours follow the kernel", neighbours_follow_the_kernel},
 		{"next hops are resolved and held", next_hops_are_resolved_and_held},
 		{"paths are the kernel's own answer", paths_are_the_kernels_own_answer},
+		{"a path to a link-local address is on its interface",
+			a_path_to_a_link_local_address_is_on_its_interface},
 		{"mapping and names may change at any time", mapping_and_names_may_change_at_any_time},
 		{"lost events are made good", lost_events_are_made_good},
 		CU_TEST_INFO_NULL,

@@ -49,7 +49,7 @@ static int replace_peers(void *arg)
 
 static int peer(const struct uapi_peer *p, void *arg)
 {
-	char text[TUPLE_TEXT_MAX];
+	char text[TUPLE_TEXT_MAX + ST_NAME_MAX];
 
 	g_string_append_printf(done, "peer %02x", p->public_key[0]);
 	if (p->continued)
@@ -61,8 +61,9 @@ static int peer(const struct uapi_peer *p, void *arg)
 	if (p->has_psk)
 		g_string_append_printf(done, " psk %02x", p->psk[0]);
 	if (p->has_endpoint)
-		g_string_append_printf(
-			done, " at %s", tuple_text(text, &p->endpoint, g_htons(p->endpoint_port)));
+		g_string_append_printf(done, " at %s",
+			tuple_text_scoped(
+				text, &p->endpoint, g_htons(p->endpoint_port), p->endpoint_scope));
 	if (p->has_keepalive)
 		g_string_append_printf(done, " keepalive %u", p->keepalive);
 	if (p->replace_allowed)
@@ -124,6 +125,10 @@ static const struct row rows[] = {
 	{"set=1\npublic_key=" K1 "\npreshared_key=" K2 "aa", EINVAL, ""},
 	{"set=1\npublic_key=" K1 "\nendpoint=192.0.2.1:51820", 0, "peer 18 at 192.0.2.1:51820;"},
 	{"set=1\npublic_key=" K1 "\nendpoint=[2001:db8::1]:1", 0, "peer 18 at [2001:db8::1]:1;"},
+	{"set=1\npublic_key=" K1 "\nendpoint=[fe80::1%wan]:1", 0, "peer 18 at [fe80::1%wan]:1;"},
+	{"set=1\npublic_key=" K1 "\nendpoint=[fe80::1%]:1", EINVAL, ""},
+	{"set=1\npublic_key=" K1 "\nendpoint=[2001:db8::1%wan]:1", EINVAL, ""},
+	{"set=1\npublic_key=" K1 "\nendpoint=fe80::1%wan:1", EINVAL, ""},
 	{"set=1\npublic_key=" K1 "\nendpoint=2001:db8::1:1", EINVAL, ""},
 	{"set=1\npublic_key=" K1 "\nendpoint=[192.0.2.1]:1", EINVAL, ""},
 	{"set=1\npublic_key=" K1 "\nendpoint=192.0.2.1", EINVAL, ""},

@@ -53,6 +53,8 @@ static void a_restart_takes_back_identity_session_endpoint_and_socket(void)
 	stamps_next(b.wg->stamps, b.peer->stamp, 3 * wg_wall_us()); // the clock was set back since
 	memcpy(before, b.peer->stamp, sizeof(before));
 	peer_install(b.peer, NULL, NULL);
+	g_strlcpy(b.peer->endpoint.scope, "wan", ST_NAME_MAX);
+	peer_install_endpoint(b.peer);
 	old = b;
 	memcpy(private_key, handshake_identity_get(b.iface->identity)->private_key, 32);
 
@@ -91,6 +93,7 @@ static void a_restart_takes_back_identity_session_endpoint_and_socket(void)
 	CU_ASSERT_TRUE(peer_has_session(p, wg_now()));
 	CU_ASSERT_PTR_NOT_NULL(wg_index_find(b.wg->index, index));
 	CU_ASSERT_TRUE(p->endpoint.known && p->endpoint.roamed);
+	CU_ASSERT_STRING_EQUAL(p->endpoint.scope, "wan");
 	CU_ASSERT_EQUAL(p->endpoint.port_be, old.peer->endpoint.port_be);
 	stamps_next(b.wg->stamps, p->stamp, wg_wall_us());
 	memcpy(stamp, p->stamp, sizeof(stamp));

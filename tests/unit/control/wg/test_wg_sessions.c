@@ -9,6 +9,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <net/if.h>
 #include <string.h>
 
 static void a_new_data_plane_gets_handshakes_for_lost_sessions_only(void)
@@ -104,19 +105,61 @@ static void an_authenticated_packet_from_elsewhere_moves_the_endpoint(void)
 	down();
 }
 
-// Of one address, on every interface, for the listen port alone.
-static void check_portmap(const struct st_addr *addr)
+// The loopback device is a port of ours called lo here.
+static void a_link_local_peer_is_on_an_interface(void)
+{
+	struct st_ev_endpoint ev = {0};
+	const struct dp_double_object *o;
+	struct st_endpoint body;
+	uint32_t lo;
+
+	up("127.0.0.1");
+	CU_ASSERT_EQUAL(ids_take("lo", 77), 0);
+	lo = 77;
+	netlink_double_path(0, lo);
+	ev.peer_id = a.peer->id;
+	ev.if_id = lo;
+	addr_parse(&ev.remote, "fe80::9");
+	addr_parse(&ev.local, "fe80::1");
+	ev.remote_port_be = htons(4444);
+	wg_dp_event(a.wg, ST_EV_ENDPOINT_SEEN, &ev, sizeof(ev), NULL, 0);
+	CU_ASSERT_STRING_EQUAL(a.peer->endpoint.scope, "lo");
+	CU_ASSERT_EQUAL(netlink_double_asked_ifindex, if_nametoindex("lo"));
+	o = dp_double_find(a.dp, ST_ENDPOINT, a.peer->id);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(o);
+	memcpy(&body, o->body, sizeof(body));
+	CU_ASSERT_EQUAL(body.if_id, lo);
+	// Back to an address that is the same everywhere.
+	addr_parse(&ev.remote, "2001:db8::9");
+	wg_dp_event(a.wg, ST_EV_ENDPOINT_SEEN, &ev, sizeof(ev), NULL, 0);
+	CU_ASSERT_STRING_EQUAL(a.peer->endpoint.scope, "");
+	CU_ASSERT_EQUAL(netlink_double_asked_ifindex, 0);
+	// As configured. Without an interface, or with one that does not exist, there is no way.
+	peer_configure_endpoint(a.peer, "fe80::9%lo", 51820);
+	CU_ASSERT_STRING_EQUAL(a.peer->endpoint.scope, "lo");
+	CU_ASSERT_EQUAL(a.peer->endpoint.error, 0);
+	peer_configure_endpoint(a.peer, "fe80::9%nosuch", 51820);
+	CU_ASSERT_EQUAL(a.peer->endpoint.error, -ENODEV);
+	CU_ASSERT_PTR_NULL(dp_double_find(a.dp, ST_ENDPOINT, a.peer->id));
+	peer_configure_endpoint(a.peer, "fe80::9", 51820);
+	CU_ASSERT_EQUAL(a.peer->endpoint.error, -EINVAL);
+	ids_put("lo");
+	down();
+}
+
+// Of one address, for the listen port alone.
+static void check_portmap(const struct st_addr_key *addr)
 {
 	uint32_t first_word;
 	struct st_portmap body;
 	const struct dp_double_object *o;
 
-	memcpy(&first_word, addr, sizeof(first_word));
+	memcpy(&first_word, &addr->addr, sizeof(first_word));
 	o = dp_double_find(a.dp, ST_PORTMAP, first_word);
 	CU_ASSERT_PTR_NOT_NULL_FATAL(o);
 	memcpy(&body, o->body, sizeof(body));
-	CU_ASSERT_FALSE(memcmp(&body.key.addr, addr, sizeof(*addr)));
-	CU_ASSERT_EQUAL(body.key.if_id, 0);
+	CU_ASSERT_FALSE(memcmp(&body.key.addr, &addr->addr, sizeof(addr->addr)));
+	CU_ASSERT_EQUAL(body.key.if_id, addr->if_id);
 	CU_ASSERT_EQUAL(ntohs(body.key.port_lo_be), a.iface->port);
 	CU_ASSERT_EQUAL(ntohs(body.key.port_hi_be), a.iface->port);
 	CU_ASSERT_EQUAL(body.owner, ST_OWNER_WIREGUARD);
@@ -124,15 +167,18 @@ static void check_portmap(const struct st_addr *addr)
 
 static void the_port_map_follows_addresses_and_port(void)
 {
-	struct st_addr addrs[3];
+	struct st_addr_key addrs[4] = {0};
 
 	up("127.0.0.1");
-	addr_parse(&addrs[0], "127.0.0.1");
-	addr_parse(&addrs[1], "192.0.2.1");
-	addr_parse(&addrs[2], "2001:db8::1");
-	wg_addrs_changed(a.wg, addrs, 3);
-	CU_ASSERT_EQUAL(dp_double_count(a.dp, ST_PORTMAP), 2);
+	addr_parse(&addrs[0].addr, "127.0.0.1");
+	addr_parse(&addrs[1].addr, "192.0.2.1");
+	addr_parse(&addrs[2].addr, "2001:db8::1");
+	addr_parse(&addrs[3].addr, "fe80::1");
+	addrs[3].if_id = 9;
+	wg_addrs_changed(a.wg, addrs, 4);
+	CU_ASSERT_EQUAL(dp_double_count(a.dp, ST_PORTMAP), 3);
 	check_portmap(&addrs[1]);
+	check_portmap(&addrs[3]);
 	CU_ASSERT_EQUAL(wg_iface_set_port(a.iface, 0), 0);
 	wg_addrs_changed(a.wg, addrs, 2);
 	CU_ASSERT_EQUAL(dp_double_count(a.dp, ST_PORTMAP), 1);
@@ -145,11 +191,11 @@ static void data_that_comes_before_the_port_map_waits_for_it(void)
 {
 	uint8_t packet[32] = {MESSAGE_DATA};
 	struct wg_datagram d = {.len = sizeof(packet), .data = packet, .ifindex = 1}; // lo
-	struct st_addr addr;
+	struct st_addr_key addr = {0};
 
 	up("127.0.0.1");
 	CU_ASSERT_NOT_EQUAL(ids_get("lo"), 0); // a device of ours
-	addr_parse(&addr, "192.0.2.1");
+	addr_parse(&addr.addr, "192.0.2.1");
 	addr_parse(&d.local, "192.0.2.1");
 	addr_parse(&d.remote, "192.0.2.9");
 	a.dp->hold = true;
@@ -177,7 +223,7 @@ static void data_that_comes_before_the_port_map_waits_for_it(void)
 	wg_receive(&d, a.iface);
 	CU_ASSERT_EQUAL(a.dp->packets_out, 1026);
 	// Answers that come after the interface is gone.
-	addr_parse(&addr, "192.0.2.2");
+	addr_parse(&addr.addr, "192.0.2.2");
 	a.dp->hold = true;
 	wg_addrs_changed(a.wg, &addr, 1);
 	wg_iface_free(a.iface);
@@ -329,6 +375,7 @@ int main(void)
 		{"events drive the session", events_drive_the_session},
 		{"an authenticated packet from elsewhere moves the endpoint",
 			an_authenticated_packet_from_elsewhere_moves_the_endpoint},
+		{"a link-local peer is on an interface", a_link_local_peer_is_on_an_interface},
 		{"the port map follows addresses and port", the_port_map_follows_addresses_and_port},
 		{"data that comes before the port map waits for it",
 			data_that_comes_before_the_port_map_waits_for_it},
