@@ -372,7 +372,7 @@ static int make_parts(struct daemon *d, char **ret_error)
 	d->turn = turn_new(d->dp, d->config->run_dir, ret_error);
 	if (!d->turn)
 		return -EIO;
-	wg_set_own_relay(d->wg, turn_is_own_relay, d->turn);
+	wg_set_own_relay(d->wg, turn_is_own_relay, turn_inside, d->turn);
 	d->ports = ports_new(d->dp, d->nl);
 	netlink_on_change(d->nl, on_routes_changed, d);
 	netlink_on_addrs(d->nl, on_addrs_changed, d);

@@ -72,6 +72,14 @@ static bool env_overlay_device(const char *name, void *arg)
 	return wg_iface_find(((struct conn_iface *)arg)->wg->wg, name) != NULL;
 }
 
+static void env_inside(struct st_addr *addr, uint16_t port_be, void *arg)
+{
+	const struct wg *wg = ((struct conn_iface *)arg)->wg->wg;
+
+	if (wg->inside)
+		wg->inside(addr, port_be, wg->own_relay_arg);
+}
+
 static void env_wireguard(uint32_t peer_id, const struct wg_datagram *d, void *arg)
 {
 	wg_receive(d, ((struct conn_iface *)arg)->wg);
@@ -91,6 +99,7 @@ static void ice_start(struct conn_iface *ci)
 		.fwmark = env_fwmark,
 		.overlay_address = env_overlay_address,
 		.overlay_device = env_overlay_device,
+		.inside = env_inside,
 		.wireguard = env_wireguard,
 		.take_socket = env_take_socket,
 		.arg = ci,

@@ -119,6 +119,8 @@ int ice_agent_candidate(struct ice_agent *a, const char *candidate)
 
 	if (r == -EINVAL || r == -EMSGSIZE)
 		return count(&c->candidates_malformed, r);
+	if (!r && env->inside)
+		env->inside(&parsed.addr, parsed.port_be, env->arg);
 	if (r || (env->overlay_address && env->overlay_address(&parsed.addr, env->arg)))
 		return count(&c->candidates_refused, r ? r : -EHOSTUNREACH);
 	if (agent_remote_find(a, &parsed.addr, parsed.port_be))

@@ -56,6 +56,8 @@ struct ice_env {
 	// Inside one of our tunnels: no candidate, and no STUN from there.
 	bool (*overlay_address)(const struct st_addr *a, void *arg);
 	bool (*overlay_device)(const char *name, void *arg);
+	// A relayed address of this box that is signalled as the NAT in front calls it: made the one inside.
+	void (*inside)(struct st_addr *addr, uint16_t port_be, void *arg);
 	// What came through a TURN server and is no STUN: WireGuard's handshakes, and data that no lcore
 	// took. d->remote is the peer as the TURN server sees it, d->local our end of the allocation. And all that
 	// comes to a port of the peer's own (d->local_port_be), of which ice_receive gets what is not

@@ -206,6 +206,16 @@ void turn_addrs_changed(struct turn *t, const struct st_addr_key *addrs, unsigne
 	turn_portmap_apply(t);
 }
 
+void turn_inside(struct st_addr *addr, uint16_t port_be, void *turn)
+{
+	const struct turn *t = turn;
+	const struct turn_config *c = t->applied ? t->core.config : NULL;
+	uint16_t port = g_ntohs(port_be);
+
+	if (c && port >= c->port_min && port <= c->port_max)
+		turn_config_unmap(c, addr);
+}
+
 bool turn_is_own_relay(const struct st_addr *addr, uint16_t port_be, void *turn)
 {
 	const struct turn *t = turn;
@@ -215,7 +225,7 @@ bool turn_is_own_relay(const struct st_addr *addr, uint16_t port_be, void *turn)
 			    ? turn_config_relay_index(c, addr)
 			    : -1;
 
-	// An address that is only called ours by the NAT in front is reached by that.
+	// Who means an external address asks turn_inside first.
 	return index >= 0 &&
 	       !memcmp(&((const struct turn_config_relay *)c->relays->pdata[index])->addr, addr,
 		       sizeof(*addr));

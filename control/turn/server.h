@@ -28,6 +28,9 @@ void turn_dp_recovered(struct turn *t);
 void turn_dp_synced(struct turn *t);
 // An address in the relay range of this box, whether somebody has it or not. turn is a struct turn.
 bool turn_is_own_relay(const struct st_addr *addr, uint16_t port_be, void *turn);
+// One that only the NAT in front calls ours (external_ip) becomes the relay address behind it, if the port is in the
+// relay range: what leaves the box for it might not come back.
+void turn_inside(struct st_addr *addr, uint16_t port_be, void *turn);
 // A datagram for a relayed address of ours whose client came by TCP or TLS. False: it is for somebody else.
 bool turn_dp_packet_in(struct turn *t, const struct st_packet_io *io, const void *data, uint16_t len);
 

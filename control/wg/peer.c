@@ -235,10 +235,13 @@ void peer_configure_endpoint(struct peer *p, const char *host, uint16_t port)
 
 void peer_install_endpoint(struct peer *p)
 {
+	const struct wg *wg = wg_of(p);
 	struct endpoint_env env;
 	int before = p->endpoint.error, r;
 
 	wg_iface_env(p->iface, &env);
+	if (p->endpoint.known && !p->endpoint.pin && wg->inside)
+		wg->inside(&p->endpoint.remote, p->endpoint.port_be, wg->own_relay_arg);
 	r = endpoint_install(&p->endpoint, &env, p->id);
 	if (r && r != before && r != -EDESTADDRREQ)
 		g_message("%s: peer %s: %s", p->iface->name, p->name, endpoint_error_text(r));

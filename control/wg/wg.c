@@ -181,9 +181,11 @@ struct wg *wg_new(struct dp *dp, struct netlink *nl, const char *run_dir)
 }
 
 void wg_set_own_relay(struct wg *wg,
-	bool (*is_own_relay)(const struct st_addr *addr, uint16_t port_be, void *arg), void *arg)
+	bool (*is_own_relay)(const struct st_addr *addr, uint16_t port_be, void *arg),
+	void (*inside)(struct st_addr *addr, uint16_t port_be, void *arg), void *arg)
 {
 	wg->is_own_relay = is_own_relay;
+	wg->inside = inside;
 	wg->own_relay_arg = arg;
 }
 

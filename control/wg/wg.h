@@ -20,9 +20,10 @@ struct wg;
 
 struct wg *wg_new(struct dp *dp, struct netlink *nl, const char *run_dir);
 // What this box relays itself: datagrams to such an address, which the kernel would keep, go through the
-// data plane.
+// data plane. inside makes the relay address of what only a NAT in front calls ours.
 void wg_set_own_relay(struct wg *wg,
-	bool (*is_own_relay)(const struct st_addr *addr, uint16_t port_be, void *arg), void *arg);
+	bool (*is_own_relay)(const struct st_addr *addr, uint16_t port_be, void *arg),
+	void (*inside)(struct st_addr *addr, uint16_t port_be, void *arg), void *arg);
 void wg_free(struct wg *wg); // this end only: what is in the data plane goes on
 // Applies the difference to what is there; unchanged peers keep their sessions. Interface
 // ids come from ids.h. 0 or -errno with *ret_error.

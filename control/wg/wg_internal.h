@@ -100,6 +100,7 @@ struct wg {
 	struct wg_counters counters;
 	// NULL: this box relays nothing.
 	bool (*is_own_relay)(const struct st_addr *addr, uint16_t port_be, void *arg);
+	void (*inside)(struct st_addr *addr, uint16_t port_be, void *arg); // see turn_inside
 	void *own_relay_arg;
 	struct wg_bucket down; // PACKET_OUT
 	GArray *addrs;         // of struct st_addr_key: of this box

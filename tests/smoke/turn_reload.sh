@@ -3,7 +3,7 @@
 #
 # Reloads while coturn's client is being relayed: another secret and other users end nothing and lose nothing; a peer
 # that is denied now is cut off at once. A drain takes nobody new, also after straitd was
-# killed. Strangers get small answers, and few.
+# killed, which shows no secret. Strangers get small answers, and few.
 # shellcheck source=lab.sh
 . "$(dirname "$0")/lab.sh"
 # shellcheck source=relay_lab.sh
@@ -46,6 +46,29 @@ refused()
 	not taken
 }
 
+no_secret_shown() # of what ps shows of either daemon
+{
+	local name secret=an-unmistakable-secret
+	grep -qF "$secret" "$LAB_DIR/gwr.json" || return
+	for name in straitd-r dp-r; do
+		not grep -aF "$secret" "/proc/${LAB_PROC[$name]}/cmdline" "/proc/${LAB_PROC[$name]}/environ" || return
+	done
+}
+
+writes_cores() # whoever is dumpable, here
+{
+	(cd "$LAB_DIR" && sh -c 'kill -ABRT $$') >/dev/null 2>&1
+	compgen -G "$LAB_DIR/core*" >/dev/null && rm "$LAB_DIR"/core*
+}
+
+leaves_no_core() # PROCESS
+{
+	local cwd
+	cwd=$(readlink "/proc/${LAB_PROC[$1]}/cwd")
+	bg_stop "$1" ABRT
+	equal $? 134 && not compgen -G "$cwd/core*"
+}
+
 stranger_answers() # at most the burst and what came since, and none larger than 128 bytes
 {
 	local out
@@ -55,6 +78,7 @@ stranger_answers() # at most the burst and what came since, and none larger than
 	at_least "${BASH_REMATCH[1]}" 1 && at_most "${BASH_REMATCH[1]}" 200 && at_most "${BASH_REMATCH[2]}" 128
 }
 
+ulimit -c unlimited # what straitd must not make use of
 must 'relay node starts' relay_lab
 bg echo peer turnutils_peer -p "$ECHO_PORT" -L 192.0.2.12
 talk first 300
@@ -73,10 +97,16 @@ before=$(ctl r turn sessions --json | jq '[.sessions[].bytes_to_peer] | add')
 sleep 0.5
 check 'nothing is relayed to it any more' equal "$(ctl r turn sessions --json | jq '[.sessions[].bytes_to_peer] | add')" "$before"
 check 'the peer is refused' refused
-must 'back again' relay_reload .
+must 'back again' relay_reload '.turn.secrets += ["an-unmistakable-secret"]'
 check 'a drain' ctl r turn drain
 check 'takes nobody new' refused
-bg_stop straitd-r KILL
+check 'no secret is among the arguments or in the environment' no_secret_shown
+if writes_cores; then
+	check 'straitd killed by a signal that makes core dumps leaves none' leaves_no_core straitd-r
+else
+	echo 'this system writes no core dumps into the working directory'
+	bg_stop straitd-r KILL
+fi
 straitd_start r
 must 'straitd is back' wait_until 20 gateway_ready r
 check 'a straitd that is killed goes on draining' refused

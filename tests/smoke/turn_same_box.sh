@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 #
 # Gateway and relay on one box and one set of ports, and a stock WireGuard peer that reaches the gateway only through
-# an allocation on that very relay (pion's client, by UDP and by TLS). The peer begins; after a death of strait-dp the
+# an allocation on that very relay (pion's client, by UDP and by TLS). The box is behind a NAT as its configuration has
+# it: clients are told an address that nothing on the wire answers for, and name the gateway by it. The peer begins; after a death of strait-dp the
 # gateway begins, towards an address that the kernel would keep for itself.
 #
 #     lanp - peer: wireguard-go - turnpeer == wan == gwa: relay 3478, relayed 192.0.2.1:5xxxx, WireGuard 51820 - lana
@@ -18,17 +19,30 @@
 lab_init turn_same_box
 
 PROXY_PORT=51821
+EXTERNAL=198.51.100.77 # what clients hear of
 
 proxy() # NAME TRANSPORT
 {
 	bg "$1" peer "$TURNPEER" proxy -server "$RELAY_ADDR:3478" -user "$RELAY_USER" -password "$RELAY_PASS" \
-		-realm "$RELAY_REALM" -transport "$2" -listen "127.0.0.1:$PROXY_PORT" -peer "$RELAY_ADDR:$WG_PORT"
+		-realm "$RELAY_REALM" -transport "$2" -listen "127.0.0.1:$PROXY_PORT" -peer "$EXTERNAL:$WG_PORT"
 	wait_until 10 grep -q '^relayed' "$LAB_DIR/$1.log"
+}
+
+told_address() # NAME
+{
+	awk '/^relayed/ { print $2 }' "$LAB_DIR/$1.log"
 }
 
 relayed_address() # NAME
 {
-	awk '/^relayed/ { print $2 }' "$LAB_DIR/$1.log"
+	told_address "$1" | sed "s/^$EXTERNAL:/$RELAY_ADDR:/"
+}
+
+named_by_its_external_address() # NAME
+{
+	[[ $(told_address "$1") == "$EXTERNAL":* ]] &&
+		on gwa wg set strait0 peer "$(on gwa wg show strait0 peers)" endpoint "$(told_address "$1")" &&
+		endpoint_is "$(relayed_address "$1")" && both_ways
 }
 
 endpoint_is() # ADDRESS
@@ -51,7 +65,8 @@ wire_was_clean()
 turnpeer_build || exit 1
 relay_certificate
 must 'gateway, relay and stock peer start' eval 'wan_box wan && site_boxes a && peer_boxes &&
-	gateway_config a "$(relay_section) | .turn.relay_ports.min = 52000 | $(relay_all_transports)" \
+	gateway_config a "$(relay_section) | .turn.relay_ports.min = 52000 |
+		.turn.relay_addresses[0] = {address: \"$RELAY_ADDR\", external_ip: \"$EXTERNAL\"} | $(relay_all_transports)" \
 		"$(site_peer_entry peer "")" && chmod 600 "$LAB_DIR/gwa.json" && gateway_start a && stock_peer "a=127.0.0.1:$PROXY_PORT"'
 must 'the WAN is recorded' record_start wire gwa 'udp and not port 3478'
 must 'the peer has an allocation, by UDP' proxy one udp
@@ -63,6 +78,7 @@ stream_end out
 stream_end in
 check "LAN to peer: $(stream_field out received) numbers, each once" stream_judge out
 check "peer to LAN: $(stream_field in received) numbers, each once" stream_judge in
+check 'an endpoint at the external address is reached inside' named_by_its_external_address one
 shake=$(last_handshake peer wg0 a)
 must 'time passes' wait_until 3 eval '[ "$(date +%s)" -gt $((shake + 1)) ]'
 bg_stop dp-a KILL

@@ -72,10 +72,23 @@ static void on_doubt(bool remapped, void *arg)
 
 static const struct ice_keep_ops ops = {on_lost, on_regained, on_moved, NULL, on_doubt};
 
+// A relay with ports from 50000 on, which the NAT in front calls 198.51.100.77.
+static void env_inside(struct st_addr *addr, uint16_t port_be, void *arg)
+{
+	struct st_addr external;
+
+	addr_parse(&external, "198.51.100.77");
+	if (ntohs(port_be) >= 50000 && !memcmp(addr, &external, sizeof(external)))
+		addr_parse(addr, "10.0.3.1");
+}
+
 static void fresh(const char *scale)
 {
-	static const struct ice_env env = {
-		.name = "test", .send = env_send, .port = env_port, .overlay_address = env_overlay};
+	static const struct ice_env env = {.name = "test",
+		.send = env_send,
+		.port = env_port,
+		.overlay_address = env_overlay,
+		.inside = env_inside};
 
 	ice_free(ice);
 	g_setenv("STRAIT_ICE_CONSENT_SCALE", scale, TRUE);
@@ -620,6 +633,22 @@ static void a_pair_goes_on_from_its_blob(void)
 	ice_keep_free(k);
 }
 
+static void a_relay_of_ours_behind_a_nat_is_meant_by_its_address_inside(void)
+{
+	static const struct ice_agent_ops none;
+	struct ice_attempt attempt = {.peer_id = 1};
+	struct ice_agent *a;
+
+	fresh("1");
+	a = ice_agent_new(ice, &attempt, &none, NULL);
+	CU_ASSERT_EQUAL(ice_agent_candidate(a, "1 1 udp 9 10.0.3.1 50000 typ host"), 0);
+	CU_ASSERT_EQUAL(ice_agent_candidate(a, "1 1 udp 9 198.51.100.77 50000 typ relay raddr "
+					       "10.0.0.9 rport 9"),
+		-EALREADY);
+	CU_ASSERT_EQUAL(ice_agent_candidate(a, "1 1 udp 9 198.51.100.77 40000 typ host"), 0);
+	ice_agent_free(a);
+}
+
 static void candidates_are_taken_once_per_address_and_up_to_the_cap(void)
 {
 	static const struct ice_agent_ops none;
@@ -671,6 +700,7 @@ static CU_TestInfo tests[] = {
 	TEST(a_role_conflict_is_decided_by_the_tie_breaker),
 	TEST(two_refusals_of_one_role_change_it_once),
 	TEST(a_pair_goes_on_from_its_blob),
+	TEST(a_relay_of_ours_behind_a_nat_is_meant_by_its_address_inside),
 	TEST(candidates_are_taken_once_per_address_and_up_to_the_cap),
 	CU_TEST_INFO_NULL,
 };
