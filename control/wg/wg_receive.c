@@ -187,8 +187,8 @@ static void receive_data(struct wg_iface *i, const struct wg_datagram *d)
 
 	if (ours && dp_connected(wg->dp) && wg_early_take(i->early, &io, d->data, d->len))
 		return;
-	if (!dp_connected(wg->dp) || !wg_bucket_take(&wg->down, (uint64_t)g_get_monotonic_time()) ||
-		(ours && !wg_early_just_ready(i->early))) {
+	if (!dp_connected(wg->dp) || (ours && !wg_early_just_ready(i->early)) ||
+		!wg_bucket_take(&wg->down, (uint64_t)g_get_monotonic_time())) {
 		wg->counters.data_dropped++;
 		return;
 	}
