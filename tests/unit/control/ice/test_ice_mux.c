@@ -348,7 +348,7 @@ static void answers_from_elsewhere_or_without_the_password_do_not_count(void)
 
 	fresh("100");
 	k = ice_keep_new(ice, 1, &path, &ops, NULL);
-	run_ms(150);
+	run_until(&sent, 1, 10000);
 	CU_ASSERT_TRUE_FATAL(sent > 0);
 	answer_from("10.0.0.3", their_pwd);
 	CU_ASSERT_EQUAL(ice->counters.stun_spoofed, 1);
@@ -365,17 +365,15 @@ static void silence_while_we_send_is_noticed_within_two_seconds(void)
 	struct st_activity a = {.flags = ST_ACT_DATA_SENT, .selected_received_age_ms = UINT32_MAX};
 	struct ice_keep *k;
 	unsigned int before;
-	int64_t from;
 
 	fresh("1");
 	k = ice_keep_new(ice, 1, &path, &ops, NULL);
-	from = g_get_monotonic_time();
-	while (!losts && g_get_monotonic_time() < from + 4000000) {
+	// By steps of 20 ms: on a machine that is busy with other things they last longer, and fewer do.
+	for (unsigned int n = 0; !losts && n < 2400 / 20; n++) {
 		ice_keep_activity(k, &a);
 		run_ms(20);
 	}
 	CU_ASSERT_EQUAL(losts, 1);
-	CU_ASSERT_TRUE(g_get_monotonic_time() - from < 2400000);
 	CU_ASSERT_TRUE(sent >= 4);
 	// Data that comes on the pair is as good as an answer.
 	answer_from("10.0.0.2", their_pwd);
