@@ -104,6 +104,14 @@ restarted_after() # UNIT SIGNAL
 	wait_until 60 another_main_pid "$1" "$former"
 }
 
+# straitd's unit with another program in it, which makes the namespaces that strait-ice-tun needs.
+namespaces_of_unit()
+{
+	inside sh -c 'sed -e "s|^ExecStart=.*|ExecStart=/usr/bin/unshare --user --net true|" -e "s/^Type=.*/Type=oneshot/" \
+		-e "/^Restart=/d" -e "/^Watchdog/d" -e "/^ExecReload/d" /run/systemd/system/straitd.service \
+		>/run/systemd/system/namespaces.service && systemctl daemon-reload && systemctl start namespaces'
+}
+
 must 'boxes' eval 'wan_box wan && site_boxes a && peer_boxes && stock_peer a='
 gateway_config a '.group = "strait" | .wireguard[0].private_key_file = "/etc/strait/a.key"' \
 	"$(site_peer_entry peer "192.0.2.3:$WG_PORT")"
@@ -117,6 +125,7 @@ check 'strait-dp is its user with its capabilities' process_is strait-dp
 check 'straitd is its user with its capabilities' process_is straitd
 check 'IPv4 passes the tunnel' session_up lana 10.3.0.2
 check 'IPv6 passes the tunnel' session_up lana fd03::2
+check 'whom straitd starts may have a network namespace of its own' namespaces_of_unit
 check 'a reload is done' inside systemctl reload straitd
 inside sh -c 'echo broken >/etc/strait/strait.json'
 check 'a reload that is refused fails' not inside systemctl reload straitd
