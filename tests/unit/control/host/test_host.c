@@ -313,6 +313,12 @@ static void rules_that_forwarded_packets_miss_are_counted(void)
 	run("nft 'table ip n { chain p { type nat hook postrouting priority 100; oifname wan "
 	    "masquerade; }; }'");
 	CU_ASSERT_EQUAL(host_warn_nftables(), 3);
+	// Other chains have no hook, and what jumps there is not looked for.
+	run("i=0; { while [ $i -lt 200 ]; do echo \"add chain inet t c$i\"; "
+	    "j=0; while [ $j -lt 10 ]; do echo \"add rule inet t c$i counter\"; j=$((j + 1)); "
+	    "done; "
+	    "i=$((i + 1)); done; } | nft -f -");
+	CU_ASSERT_EQUAL(host_warn_nftables(), 3);
 	run("nft flush ruleset");
 	CU_ASSERT_EQUAL(host_warn_nftables(), 0);
 }
