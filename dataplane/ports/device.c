@@ -27,6 +27,7 @@
 
 // What net_tap calls a ring is the pieces that one frame may come in, each described anew to each read(): room for 64 kB.
 #define TAP_RING     34
+#define XDP_FILL     2048 // packets that net_af_xdp takes for the kernel to fill, per receive queue
 #define RING_DEFAULT 1024 // descriptors; 100 ms of the loss tests' stream many times over
 
 #define HARDWARE_RX                                                                                \
@@ -141,6 +142,12 @@ static void explain_failure(const char *label, const char *devargs, int rc)
 		log_error("port: AF_XDP needs the packets' memory in one piece: reserve more "
 			  "hugepages or give fewer --packets port=%s device=%s",
 			label, devargs);
+	else if (is_af_xdp(devargs) && rte_mempool_avail_count(device_pool) < XDP_FILL)
+		log_error(
+			"port: AF_XDP keeps %d packets for each receive queue, and the others have "
+			"them: start strait-dp with more --packets, or give more "
+			"\"dataplane.packets\" port=%s device=%s",
+			XDP_FILL, label, devargs);
 	else if (is_af_xdp(devargs))
 		log_error("port: AF_XDP needs an interface that exists, has no other XDP program "
 			  "and as "

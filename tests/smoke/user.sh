@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 #
 # Both daemons change to a user who is not root: traffic, wg's socket, straitctl for the group, a reload, and
-# a kill of each work as ever, also in a run directory where root's daemons were before.
+# a kill of each work as ever, also in a run directory where root's daemons were before; so do AF_XDP ports, on
+# hugepages where the machine has them.
 . "$(dirname "$0")/lab.sh"
 
 USER_ID=64123 # nobody of this machine; the box has a passwd of its own
@@ -15,13 +16,17 @@ user_in_box()
 	on gwa mount --bind "$LAB_DIR/passwd" /etc/passwd && on gwa mount --bind "$LAB_DIR/group" /etc/group
 }
 
-daemons_start()
+bg_daemons()
 {
 	local args
 	read -r -a args < <(on gwa "$STRAITCTL" config dp-args "$LAB_DIR/gwa.json") || return
 	bg dp-a gwa "$STRAIT_DP" "${args[@]}" --user strait
 	bg straitd-a gwa "$STRAITD" --config "$LAB_DIR/gwa.json" --user strait
-	wait_until 60 gateway_ready a
+}
+
+daemons_start()
+{
+	bg_daemons && wait_until 60 gateway_ready a
 }
 
 config_for_user() # FILTER
@@ -73,4 +78,22 @@ check 'traffic goes on' session_up lana 10.3.0.2
 { bg_stop straitd-a KILL; bg_stop dp-a KILL; } 2>/dev/null
 must 'both start again after a kill' daemons_start
 check 'and traffic passes' wait_until 30 ping_ok lana 10.3.0.2 -W 1
+bg_stop straitd-a && bg_stop dp-a
+xdp='.group = "strait" | .ports |= map(.driver = "af_xdp" | .force_copy = true)'
+with='AF_XDP'
+if [ "$(awk '/^HugePages_Free/ { print $2 }' /proc/meminfo)" -ge 170 ]; then
+	xdp="$xdp | .dataplane.hugepages = \"yes\" | .dataplane.memory_mb = 160"
+	with='AF_XDP and hugepages'
+fi
+names_the_remedy() { grep -q 'AF_XDP keeps 2048 packets for each receive queue.*more --packets' "$LAB_DIR/dp-a.log"; }
+config_for_user "$xdp | .dataplane.packets = 4096"
+bg_daemons
+check 'too few packets for two AF_XDP ports: the log names the remedy' wait_until 30 names_the_remedy
+bg_stop straitd-a && bg_stop dp-a
+config_for_user "$xdp"
+must "both start as the user with $with" daemons_start
+check 'neither is root' nobody_is_root
+check 'the ports are AF_XDP' eval 'ctl a ports --json | holds ".ports | map(select(.driver == \"net_af_xdp\")) | length == 2"'
+check 'traffic passes' session_up lana 10.3.0.2
+check 'IPv6, too' session_up lana fd03::2
 lab_finish
