@@ -104,6 +104,22 @@ restarted_after() # UNIT SIGNAL
 	wait_until 60 another_main_pid "$1" "$former"
 }
 
+# Whoever tells systemd nothing for so long is taken for hung.
+watchdog_of() # SECONDS
+{
+	local unit
+	for unit in strait-dp straitd; do
+		inside sh -c "mkdir -p /run/systemd/system/$unit.service.d &&
+			printf '[Service]\nWatchdogSec=$1\nTimeoutAbortSec=1\n' >/run/systemd/system/$unit.service.d/watchdog.conf"
+	done
+	inside systemctl daemon-reload && inside systemctl restart strait-dp straitd && wait_until 30 applied
+}
+
+lived_for() # UNIT PID SECONDS
+{
+	[ "$(main_pid "$1")" = "$2" ] && [ "$(inside ps -o etimes= -p "$2")" -ge "$3" ]
+}
+
 # straitd's unit with another program in it, which makes the namespaces that strait-ice-tun needs.
 namespaces_of_unit()
 {
@@ -134,6 +150,13 @@ check 'and the old configuration goes on' session_up lana 10.3.0.2
 check 'straitd is back after a kill' restarted_after straitd KILL
 check 'strait-dp is back after a kill' restarted_after strait-dp KILL
 check 'traffic passes again' wait_until 40 ping_ok lana 10.3.0.2 -W 1
+must 'systemd watches closely' watchdog_of 4
+dp=$(main_pid strait-dp) daemon=$(main_pid straitd)
+check 'who has nothing to do is not taken for hung' wait_until 60 eval 'lived_for strait-dp "$dp" 9 && lived_for straitd "$daemon" 9'
+inside kill -STOP "$dp" "$daemon"
+check 'strait-dp is back after it hung' wait_until 60 another_main_pid strait-dp "$dp"
+check 'so is straitd' wait_until 60 another_main_pid straitd "$daemon"
+check 'and traffic passes' wait_until 40 ping_ok lana 10.3.0.2 -W 1
 check 'a stop is a clean one' eval 'inside systemctl stop straitd strait-dp && \
 	equal "$(inside systemctl show -P Result strait-dp.service)" success && \
 	equal "$(inside systemctl show -P Result straitd.service)" success'
