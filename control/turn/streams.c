@@ -19,8 +19,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define BACKLOG          512
-#define ACCEPT_BATCH     64
+#define BACKLOG      512
+#define ACCEPT_BATCH 64
+#define ACCEPT_AGAIN_MS                                                                            \
+	200 // after the last file descriptor was gone; who waits keeps the listener readable
 #define READ_CHUNK       16384
 #define READS_PER_WAKEUP 8
 #define TLS_HANDSHAKE    0x16 // first byte of a ClientHello's record
@@ -36,7 +38,7 @@ struct listener {
 	struct turn_config_listen config;
 	bool v4;
 	int fd;
-	unsigned int source;
+	unsigned int source; // of clients, or of the end of a pause
 };
 
 struct connection {
@@ -89,17 +91,18 @@ static gboolean on_bury(gpointer arg)
 {
 	struct connection *c = arg;
 
+	turn_core_client_gone(&c->streams->turn->core, &c->tuple);
 	g_hash_table_remove(c->streams->connections, GUINT_TO_POINTER(c->tuple.stream));
 	return G_SOURCE_REMOVE;
 }
 
-// Its allocation ends now, its memory later: callers further up still hold it.
+// It and its allocation go when the main loop is back: who sends to a client that is gone, or answers it, still
+// holds both.
 static void end(struct connection *c)
 {
 	if (c->dead)
 		return;
 	c->dead = true;
-	turn_core_client_gone(&c->streams->turn->core, &c->tuple);
 	// The sources return from their own dispatch.
 	if (c->in)
 		g_source_remove(c->in);
@@ -365,6 +368,16 @@ static void welcome(struct listener *l, int fd)
 	c->in = g_unix_fd_add(fd, G_IO_IN | G_IO_HUP | G_IO_ERR, on_readable, c);
 }
 
+static gboolean on_accept(gint fd, GIOCondition cond, gpointer arg);
+
+static gboolean on_accept_again(gpointer arg)
+{
+	struct listener *l = arg;
+
+	l->source = g_unix_fd_add(l->fd, G_IO_IN, on_accept, l);
+	return G_SOURCE_REMOVE;
+}
+
 static gboolean on_accept(gint fd, GIOCondition cond, gpointer arg)
 {
 	struct listener *l = arg;
@@ -373,6 +386,11 @@ static gboolean on_accept(gint fd, GIOCondition cond, gpointer arg)
 	for (int i = 0; i < ACCEPT_BATCH; i++) {
 		int s = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
+		if (s < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOBUFS ||
+				     errno == ENOMEM)) {
+			l->source = g_timeout_add(ACCEPT_AGAIN_MS, on_accept_again, l);
+			return G_SOURCE_REMOVE;
+		}
 		if (s < 0)
 			break;
 		welcome(l, s);
@@ -516,8 +534,12 @@ void turn_streams_close_all(struct turn_streams *s)
 	GList *list = g_hash_table_get_values(s->connections);
 
 	g_ptr_array_set_size(s->listeners, 0);
-	for (GList *l = list; l; l = l->next)
-		end(l->data);
+	for (GList *l = list; l; l = l->next) {
+		struct connection *c = l->data;
+
+		end(c);
+		turn_core_client_gone(&s->turn->core, &c->tuple);
+	}
 	g_list_free(list);
 }
 

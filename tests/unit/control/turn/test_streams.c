@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// TCP clients of the TURN server, over loopback: what is left when one is gone in the middle of something.
+#include "../../../../control/turn/server_parts.h"
+#include "../../../../control/turn/streams.h"
+#include "core_rig.h"
+
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define LISTEN 34781
+#define PEER   "198.51.100.7"
+
+static struct turn *turn;
+
+static void up(void)
+{
+	char *error = NULL,
+	     *text = g_strdup_printf("\"listen\": [{\"address\": \"127.0.0.1\", \"port\": %d, "
+				     "\"transports\": [\"tcp\"]}], %s",
+		     LISTEN, usual);
+
+	run_dir = g_dir_make_tmp("strait-turn-XXXXXX", NULL);
+	dp = dp_double_new();
+	config = parse_config(text);
+	turn = turn_new(dp, run_dir, &error);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(turn);
+	turn_dp_connected(turn, true);
+	CU_ASSERT_EQUAL_FATAL(turn_apply(turn, config, &error), 0);
+	turn_dp_recovered(turn);
+	turn_dp_synced(turn);
+	g_free(text);
+}
+
+static void down(void)
+{
+	char *key = g_build_filename(run_dir, SEAL_KEY_NAME, NULL);
+
+	turn_free(turn);
+	config_free(config);
+	dp_double_free(dp);
+	unlink(key);
+	rmdir(run_dir);
+	g_free(key);
+	g_free(run_dir);
+}
+
+static int dial(struct client *c)
+{
+	struct sockaddr_in to = {.sin_family = AF_INET,
+		.sin_port = htons(LISTEN),
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	client_init(c, "127.0.0.1", 1);
+	CU_ASSERT_EQUAL_FATAL(connect(fd, (struct sockaddr *)&to, sizeof(to)), 0);
+	return fd;
+}
+
+// Sends the request and waits for the answer; its code.
+static int exchange(struct client *c, int fd)
+{
+	size_t len = stun_end(&c->o, NULL, 0, false);
+	struct stun_attr nonce;
+	ssize_t n = -1;
+
+	CU_ASSERT_EQUAL_FATAL(send(fd, c->o.data, len, MSG_NOSIGNAL), (ssize_t)len);
+	for (int i = 0; i < 10000 && n < 0; i++) {
+		settle();
+		n = recv(fd, answer, sizeof(answer), MSG_DONTWAIT);
+		if (n < 0)
+			usleep(1000);
+	}
+	CU_ASSERT_TRUE_FATAL(n > 0);
+	CU_ASSERT_EQUAL_FATAL(stun_parse_strict(&c->m, answer, (size_t)n), 0);
+	nonce = stun_attr(&c->m, STUN_ATTR_NONCE);
+	if (nonce.at) {
+		memcpy(c->nonce, nonce.at, nonce.len);
+		c->nonce[nonce.len] = 0;
+	}
+	return code_of(&c->m);
+}
+
+static void allocate_by(struct client *c, int fd)
+{
+	struct st_addr peer;
+
+	for (int code = 401; code;) {
+		stun_add_u32(request(c, STUN_ALLOCATE), STUN_ATTR_REQUESTED_TRANSPORT, 17u << 24);
+		if (c->nonce[0])
+			sign(c);
+		code = exchange(c, fd);
+		CU_ASSERT_TRUE_FATAL(code == 0 || (code == 401 && c->nonce[0]));
+	}
+	addr_parse(&peer, PEER);
+	CU_ASSERT_EQUAL_FATAL(relayed_port(c, 0) >= 50000, true);
+	c->tuple.server_port_be = htons(relayed_port(c, 0));
+	stun_add_address(request(c, STUN_CREATE_PERMISSION), STUN_ATTR_XOR_PEER_ADDRESS, &peer, 0);
+	sign(c);
+	CU_ASSERT_EQUAL_FATAL(exchange(c, fd), 0);
+}
+
+// As an RST; the server has not been told yet when this returns.
+static void reset(int fd)
+{
+	const struct linger now = {.l_onoff = 1};
+
+	setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+	close(fd);
+}
+
+static bool data_from_peer(const struct client *c)
+{
+	struct st_packet_io io = {
+		.local_port_be = htons(9), .remote_port_be = c->tuple.server_port_be};
+
+	addr_parse(&io.local, PEER);
+	addr_parse(&io.remote, "192.0.2.1");
+	return turn_dp_packet_in(turn, &io, "data", 4);
+}
+
+static void data_for_a_client_that_is_gone_ends_its_session(void)
+{
+	struct client c;
+	uint8_t got[64];
+	int fd;
+
+	up();
+	fd = dial(&c);
+	allocate_by(&c, fd);
+	CU_ASSERT_EQUAL(turn_core_allocations(&turn->core), 1);
+	CU_ASSERT_TRUE(data_from_peer(&c));
+	CU_ASSERT_EQUAL(recv(fd, got, sizeof(got), 0), 40); // a Data indication
+	reset(fd);
+	for (int i = 0; i < 4; i++)
+		CU_ASSERT_TRUE(data_from_peer(&c));
+	CU_ASSERT_EQUAL(turn->core.stats.stream_packets[ST_TURN_TO_CLIENT] < 5, true);
+	settle();
+	CU_ASSERT_EQUAL(turn_core_allocations(&turn->core), 0);
+	CU_ASSERT_EQUAL(turn_streams_count(turn->streams), 0);
+	CU_ASSERT_FALSE(data_from_peer(&c));
+	down();
+}
+
+static void an_answer_to_a_client_that_is_gone_ends_its_session(void)
+{
+	struct client c;
+	int fd;
+
+	up();
+	fd = dial(&c);
+	allocate_by(&c, fd);
+	// Refreshes that the server reads together; the answer to the first meets the reset.
+	for (int i = 0; i < 3; i++) {
+		size_t len;
+
+		stun_add_u32(request(&c, STUN_REFRESH), STUN_ATTR_LIFETIME, 600);
+		sign(&c);
+		len = stun_end(&c.o, NULL, 0, false);
+		CU_ASSERT_EQUAL(send(fd, c.o.data, len, MSG_NOSIGNAL), (ssize_t)len);
+	}
+	shutdown(fd, SHUT_RDWR);
+	reset(fd);
+	for (int i = 0; i < 1000 && turn_core_allocations(&turn->core); i++) {
+		settle();
+		usleep(1000);
+	}
+	CU_ASSERT_EQUAL(turn_core_allocations(&turn->core), 0);
+	CU_ASSERT_EQUAL(turn_streams_count(turn->streams), 0);
+	down();
+}
+
+static void sessions_of_streams_end_with_the_server(void)
+{
+	struct client c;
+	int fd;
+
+	up();
+	fd = dial(&c);
+	allocate_by(&c, fd);
+	down();
+	close(fd);
+}
+
+int main(void)
+{
+	CU_TestInfo tests[] = {
+		TEST(data_for_a_client_that_is_gone_ends_its_session),
+		TEST(an_answer_to_a_client_that_is_gone_ends_its_session),
+		TEST(sessions_of_streams_end_with_the_server),
+		CU_TEST_INFO_NULL,
+	};
+
+	return run_tests("turn streams", tests);
+}
