@@ -113,7 +113,7 @@ static int read_endpoint(const struct json_at *peer, struct config_peer *p)
 {
 	static const char allowed[] =
 		"HOST:PORT or [IPv6]:PORT, such as vpn.example.org:51820; "
-		"a link-local address with its interface, [fe80::1%%wan]:51820";
+		"a link-local address with its interface, [fe80::1%wan]:51820";
 	struct json_at at = json_member(peer, "endpoint");
 	const char *text = NULL, *colon;
 	bool bracketed;
