@@ -66,7 +66,7 @@ static void add_range(cJSON *list, unsigned __int128 lo, unsigned __int128 hi)
 		}
 		p.addr = address_of(lo);
 		cJSON_AddItemToArray(list, cJSON_CreateString(prefix_text(text, &p)));
-		if (hi - lo < size)
+		if (hi - lo <= size - 1) // size 0: all that there are
 			return;
 		lo += size;
 	}
