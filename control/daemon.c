@@ -497,6 +497,7 @@ static int reload(struct daemon *d, cJSON *notes, char **ret_error)
 	c->run_dir = g_strdup(d->config->run_dir);
 	err = apply_new(d, c, ret_error);
 	if (err) {
+		wg_config_gone(d->wg, c);
 		config_free(c);
 		return err;
 	}

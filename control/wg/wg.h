@@ -29,6 +29,8 @@ void wg_free(struct wg *wg); // this end only: what is in the data plane goes on
 // ids come from ids.h. 0 or -errno with *ret_error.
 // c must live until the next call or wg_free.
 int wg_apply(struct wg *wg, const struct config *c, char **ret_error);
+// That one is about to be freed, though it was not applied whole.
+void wg_config_gone(struct wg *wg, const struct config *c);
 // Next to a living data plane straitd starts in this order: wg_new, wg_dp_connected, items, wg_apply,
 // wg_dp_recovered, wg_dp_synced. Without one, wg_apply comes first and the rest when it appears.
 // Wire these to dp_ops, netlink_on_change and netlink_on_addrs.

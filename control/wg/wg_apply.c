@@ -174,6 +174,12 @@ static int apply_without_overlay(struct wg *wg, const struct config *c, char **r
 	return r;
 }
 
+void wg_config_gone(struct wg *wg, const struct config *c)
+{
+	if (wg->file == c)
+		wg->file = NULL;
+}
+
 int wg_apply(struct wg *wg, const struct config *c, char **ret_error)
 {
 	int r;

@@ -128,9 +128,12 @@ static struct overlay_iface *diff(struct wg_iface *i, const struct config_wg *c)
 
 void wg_overlay_note(struct wg *wg)
 {
-	GPtrArray *ifaces = overlay_ifaces_new();
+	GPtrArray *ifaces;
 
-	for (guint n = 0; wg->file && n < wg->file->wgs->len; n++) {
+	if (!wg->file) // against what? What is noted stays.
+		return;
+	ifaces = overlay_ifaces_new();
+	for (guint n = 0; n < wg->file->wgs->len; n++) {
 		const struct config_wg *c = wg->file->wgs->pdata[n];
 		struct wg_iface *i = wg_iface_find(wg, c->name);
 		struct overlay_iface *o = i ? diff(i, c) : NULL;

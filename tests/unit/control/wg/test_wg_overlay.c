@@ -240,6 +240,21 @@ static void an_overlay_that_does_not_fit_gives_way_to_the_file(void)
 	down();
 }
 
+// straitd rolls back to the former document; where that fails too, none is left to compare with.
+static void a_document_that_is_gone_is_not_looked_at(void)
+{
+	begin(PEER1);
+	wg_config_gone(wg, file);
+	config_free(file);
+	file = NULL;
+	add(KEY2, "10.2.0.0/16");
+	wg_overlay_note(wg);
+	CU_ASSERT_NOT_EQUAL(g_access(path, F_OK), 0);
+	CU_ASSERT_EQUAL(apply(PEER1 "," PEER2), 0);
+	CU_ASSERT_PTR_NOT_NULL(peer_of(KEY2));
+	down();
+}
+
 static void a_changed_private_key_outlives_a_restart(void)
 {
 	static const uint8_t key[NOISE_KEY_LEN] = {42};
@@ -266,6 +281,7 @@ int main(void)
 		{"dropping goes back to the file", dropping_goes_back_to_the_file},
 		{"an overlay that does not fit gives way to the file",
 			an_overlay_that_does_not_fit_gives_way_to_the_file},
+		{"a document that is gone is not looked at", a_document_that_is_gone_is_not_looked_at},
 		{"a changed private key outlives a restart", a_changed_private_key_outlives_a_restart},
 		CU_TEST_INFO_NULL,
 	};
