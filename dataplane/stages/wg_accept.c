@@ -207,8 +207,9 @@ static void strip(struct rte_mbuf *m, struct packet *p)
 	mbuf_trim_to(m, m->pkt_len - AEAD_TAG_LEN);
 	rte_pktmbuf_adj(m, (uint16_t)(p->wg_off + sizeof(struct message_data)));
 	p->l3_off = p->l4_off = p->wg_off = 0;
-	p->flags &= ~(PACKET_F_IPV6 | PACKET_F_FRAGMENT | PACKET_F_REASSEMBLED | PACKET_F_BY_HANDOFF |
-		      PACKET_F_AEAD_OK | PACKET_F_VIA_TURN | PACKET_F_PEER_PORT);
+	p->keypair = NULL; // it may wait now for longer than the keypair lives
+	p->flags &=
+		PACKET_F_TRACED; // the others are of the datagram, which this box may have made itself
 	m->ol_flags = 0;
 	m->packet_type = 0;
 }

@@ -269,6 +269,9 @@ static void send_sealed(struct lcore *lc, struct rte_mbuf *m)
 	}
 	finish_udp(m, ep, oif);
 	count_sent(lc, p, len);
+	if (unlikely(p->flags & PACKET_F_TRACED))
+		p->trace->ev.peer_id = p->peer->id;
+	p->keypair = NULL; // it may wait now for longer than the keypair lives
 	p->flags = (p->flags & PACKET_F_TRACED) | PACKET_F_OURS | (ep->ipv6 ? PACKET_F_IPV6 : 0);
 	p->l3_off = 0;
 	p->l4_off = ep->udp_off;

@@ -581,6 +581,26 @@ static void enter(enum st_stage stage, uint16_t if_id, struct rte_mbuf *m)
 	stage_push(lcores.lc[0], stage, m);
 }
 
+// What was inside of a datagram of this box is not of this box, and may wait for longer than its key lives.
+static void what_was_inside_forgets_its_datagram(void)
+{
+	struct rte_mbuf *m;
+
+	begin(ST_KEY_RESPONDER);
+	m = rig_seal(inner4(100), RIG_INDEX, counter++, false);
+	rig_ether(m, RIG_WAN);
+	enter(ST_STAGE_rx, RIG_WAN, m);
+	stage_drain(lcores.lc[0], ST_STAGE_rx);
+	packet_of(m)->flags |= PACKET_F_OURS;
+	rig_passes(3);
+	m = rig_take_one(RIG_DEV_LAN);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(m);
+	CU_ASSERT_PTR_NULL(packet_of(m)->keypair);
+	CU_ASSERT_EQUAL(packet_of(m)->flags & PACKET_F_OURS, 0);
+	rte_pktmbuf_free(m);
+	end();
+}
+
 static void data_waits_at_wg_open(unsigned int n)
 {
 	for (unsigned int i = 0; i < n; i++) {
@@ -703,6 +723,7 @@ int main(void)
 		{"a seal may come inside of an open", a_seal_may_come_inside_of_an_open},
 		{"a frame for a device that went is dropped",
 			a_frame_for_a_device_that_went_is_dropped},
+		{"what was inside forgets its datagram", what_was_inside_forgets_its_datagram},
 		{"garbage leaves the pool full", garbage_leaves_the_pool_full},
 	};
 
