@@ -274,6 +274,7 @@ static void convert_time(struct rte_mbuf *m)
 
 static void write_one(struct capture *c, struct rte_mbuf *m)
 {
+	uint32_t len = m->pkt_len;
 	ssize_t n;
 
 	if (c == NULL || c->ended) { // removed since it was copied
@@ -283,10 +284,11 @@ static void write_one(struct capture *c, struct rte_mbuf *m)
 	convert_time(m);
 	errno = 0;
 	n = rte_pcapng_write_packets(c->file, &m, 1);
-	if (n < 0) {
+	rte_pktmbuf_free(m); // DPDK's header says that it does; it does not
+	if (n != (ssize_t)len) {
 		// Not taken at all is a gap; anything else leaves a torn block, behind which a file
 		// is of no use.
-		if (errno != EAGAIN)
+		if (n >= 0 || errno != EAGAIN)
 			end(c);
 		return;
 	}
