@@ -57,7 +57,7 @@ void turn_auth_apply(struct turn_auth *a, const struct turn_config *c)
 	a->config = c;
 	g_hash_table_remove_all(a->by_name);
 	g_hash_table_remove_all(a->by_hash);
-	for (guint i = 0; i < c->users->len; i++) {
+	for (guint i = 0; c && i < c->users->len; i++) {
 		struct turn_config_user *u = c->users->pdata[i];
 		uint8_t *hash = g_malloc(STUN_SHA256_LEN);
 

@@ -37,7 +37,7 @@ struct turn_auth {
 
 void turn_auth_init(struct turn_auth *a, const uint8_t master[TURN_NONCE_KEY]);
 void turn_auth_fini(struct turn_auth *a);                               // wipes
-void turn_auth_apply(struct turn_auth *a, const struct turn_config *c); // also anew after a reload
+void turn_auth_apply(struct turn_auth *a, const struct turn_config *c); // NULL: nobody is known
 
 struct turn_auth_result {
 	int code;           // 0 = authenticated, else 400, 401, 438

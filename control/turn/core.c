@@ -7,6 +7,7 @@
 
 #include <sodium.h>
 
+#include <limits.h>
 #include <string.h>
 #include <time.h>
 
@@ -97,6 +98,7 @@ static void place(struct turn_core *c, struct turn_allocation *a, enum turn_fami
 	g_message("turn: relayed address is no more in the configuration, its session ends "
 		  "allocation=%u",
 		a->id);
+	x->index = UINT_MAX; // of the former list: in the new one the port is another session's
 	turn_relayed_drop(c, a, f);
 }
 
@@ -237,6 +239,20 @@ void turn_core_tick(struct turn_core *c)
 			look_at(c, l->data);
 		}
 	}
+}
+
+void turn_core_stop(struct turn_core *c)
+{
+	const struct turn_config *old = c->config;
+	GList *list = all(c);
+
+	turn_later_forget_all(c);
+	for (GList *l = list; l; l = l->next)
+		turn_allocation_free(c, l->data);
+	g_list_free(list);
+	turn_auth_apply(&c->auth, NULL);
+	c->config = c->policy.config = NULL;
+	turn_install_denied_ports(c, old);
 }
 
 void turn_core_client_gone(struct turn_core *c, const struct turn_tuple *tuple)

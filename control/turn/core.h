@@ -162,6 +162,8 @@ bool turn_core_is_stranger(
 	const struct turn_core *c, const struct turn_tuple *from, const uint8_t *data, size_t len);
 // Once a second or more often.
 void turn_core_tick(struct turn_core *c);
+// No configuration any more: sessions end, and what waits for the data plane is not answered.
+void turn_core_stop(struct turn_core *c);
 // The connection of a TCP or TLS client is gone, and its allocation with it.
 void turn_core_client_gone(struct turn_core *c, const struct turn_tuple *tuple);
 unsigned int turn_core_allocations(const struct turn_core *c);

@@ -141,17 +141,17 @@ static struct st_turn_deny_ports denied(const struct turn_config_ports *p)
 
 void turn_install_denied_ports(struct turn_core *c, const struct turn_config *old)
 {
-	const GArray *now = c->config->deny_ports;
+	const GArray *now = c->config ? c->config->deny_ports : NULL;
 
 	for (guint i = 0; old && i < old->deny_ports->len; i++) {
 		const struct turn_config_ports *p =
 			&g_array_index(old->deny_ports, struct turn_config_ports, i);
 		struct st_turn_deny_ports body = denied(p);
 
-		if (!has_range(c->config, p))
+		if (!now || !has_range(c->config, p))
 			dp_del(c->dp, ST_TURN_DENY_PORTS, &body.key, sizeof(body.key));
 	}
-	for (guint i = 0; i < now->len; i++) {
+	for (guint i = 0; now && i < now->len; i++) {
 		struct st_turn_deny_ports body =
 			denied(&g_array_index(now, struct turn_config_ports, i));
 

@@ -266,7 +266,7 @@ struct turn_metrics *turn_metrics_new(struct turn *t)
 	return m;
 }
 
-static void stop(struct turn_metrics *m)
+void turn_metrics_stop(struct turn_metrics *m)
 {
 	if (!m->server)
 		return;
@@ -281,7 +281,7 @@ void turn_metrics_free(struct turn_metrics *m)
 {
 	if (!m)
 		return;
-	stop(m);
+	turn_metrics_stop(m);
 	g_free(m);
 }
 
@@ -297,7 +297,7 @@ int turn_metrics_apply(struct turn_metrics *m, const struct turn_config *c, char
 	if (m->server && c->metrics_port == m->port &&
 		!memcmp(&c->metrics_addr, &m->addr, sizeof(m->addr)))
 		return 0;
-	stop(m);
+	turn_metrics_stop(m);
 	if (!c->metrics_port)
 		return 0;
 	m->server = soup_server_new("server-header", "strait", NULL);
@@ -310,7 +310,7 @@ int turn_metrics_apply(struct turn_metrics *m, const struct turn_config *c, char
 		*ret_error = g_strdup_printf("turn: cannot serve /metrics on %s: %s",
 			tuple_text(text, &c->metrics_addr, htons(c->metrics_port)), error->message);
 		g_error_free(error);
-		stop(m);
+		turn_metrics_stop(m);
 		return -EADDRINUSE;
 	}
 	m->addr = c->metrics_addr;

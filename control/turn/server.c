@@ -145,11 +145,8 @@ static void tell_tunnels(struct turn *t, const struct config *c)
 // No "turn" any more: sessions end with their objects.
 static void stop(struct turn *t)
 {
-	GList *list = g_hash_table_get_values(t->core.by_id);
-
-	for (GList *l = list; l; l = l->next)
-		turn_allocation_free(&t->core, l->data);
-	g_list_free(list);
+	turn_core_stop(&t->core);
+	turn_metrics_stop(t->metrics);
 	turn_icmp_close(t);
 	turn_udp_close_all(t, true);
 	turn_strangers_free(t->strangers);

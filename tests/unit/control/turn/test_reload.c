@@ -81,12 +81,38 @@ static void a_reload_to_strict_expiry_shortens_running_sessions(void)
 #undef SECRET
 }
 
+static void a_dropped_address_gives_no_port_of_another_back(void)
+{
+#define PORTS "\"relay_ports\": {\"min\": 50000, \"max\": 50001}, \"secrets\": [\"s\"]"
+	struct config *old;
+	struct client c;
+
+	begin_with("\"relay_addresses\": [\"192.0.2.1\", \"192.0.2.2\"], \"users\": [{\"name\": "
+		   "\"alice\", \"password\": \"wonderland\"}], " PORTS);
+	for (uint16_t port = 1000; port < 1004; port++) {
+		client_init(&c, "203.0.113.5", port);
+		CU_ASSERT_EQUAL(allocate(&c), 0);
+	}
+	CU_ASSERT_EQUAL(turn_ports_unused(core.ports, 0), 0);
+	CU_ASSERT_EQUAL(turn_ports_unused(core.ports, 1), 0);
+	old = config;
+	config = parse_config("\"relay_addresses\": [\"192.0.2.2\"], " PORTS);
+	turn_core_apply(&core, config->turn);
+	config_free(old);
+	CU_ASSERT_EQUAL(turn_core_allocations(&core), 2);
+	turn_ports_tick(core.ports, core.now_ms + 10 * TURN_QUARANTINE_MS);
+	CU_ASSERT_EQUAL(turn_ports_unused(core.ports, 0), 0);
+	end();
+#undef PORTS
+}
+
 int main(void)
 {
 	static CU_TestInfo tests[] = {
 		TEST(a_reload_cuts_off_a_peer_that_is_denied_now),
 		TEST(denied_ports_are_told_to_the_lcores),
 		TEST(a_reload_to_strict_expiry_shortens_running_sessions),
+		TEST(a_dropped_address_gives_no_port_of_another_back),
 		CU_TEST_INFO_NULL,
 	};
 

@@ -183,12 +183,50 @@ static void sessions_of_streams_end_with_the_server(void)
 	close(fd);
 }
 
+// What waits for the data plane is forgotten with the configuration that it was asked under.
+static void a_reload_without_turn_answers_nobody(void)
+{
+	struct config *old;
+	struct client c;
+	char *error = NULL;
+	size_t len;
+	int fd;
+
+	up();
+	fd = dial(&c);
+	stun_add_u32(request(&c, STUN_ALLOCATE), STUN_ATTR_REQUESTED_TRANSPORT, 17u << 24);
+	CU_ASSERT_EQUAL(exchange(&c, fd), 401);
+	dp->hold = true;
+	stun_add_u32(request(&c, STUN_ALLOCATE), STUN_ATTR_REQUESTED_TRANSPORT, 17u << 24);
+	sign(&c);
+	len = stun_end(&c.o, NULL, 0, false);
+	CU_ASSERT_EQUAL(send(fd, c.o.data, len, MSG_NOSIGNAL), (ssize_t)len);
+	for (int i = 0; i < 10000 && !dp->held->len; i++) {
+		settle();
+		usleep(1000);
+	}
+	CU_ASSERT_TRUE_FATAL(dp->held->len);
+	old = config;
+	config = config_parse("test.json", "{}", &error);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(config);
+	CU_ASSERT_EQUAL(turn_apply(turn, config, &error), 0);
+	config_free(old);
+	dp_double_release(dp);
+	settle();
+	CU_ASSERT_EQUAL(turn_core_allocations(&turn->core), 0);
+	CU_ASSERT_EQUAL(turn_streams_count(turn->streams), 0);
+	CU_ASSERT_EQUAL(dp_double_count(dp, ST_RELAY), 0);
+	down();
+	close(fd);
+}
+
 int main(void)
 {
 	CU_TestInfo tests[] = {
 		TEST(data_for_a_client_that_is_gone_ends_its_session),
 		TEST(an_answer_to_a_client_that_is_gone_ends_its_session),
 		TEST(sessions_of_streams_end_with_the_server),
+		TEST(a_reload_without_turn_answers_nobody),
 		CU_TEST_INFO_NULL,
 	};
 
