@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 #
 # Debian's kernel WireGuard, under qemu's software emulation, against a strait gateway: IPv4 and IPv6 inside, a stream
-# each way, a new endpoint.
+# from it, a new endpoint.
 # shellcheck source=../qemu/kernel_peer.sh
 # shellcheck source=lab.sh
 . "$(dirname "$0")/lab.sh"

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-3-Clause
 #
-# The peer changes its port, then its address, then its family. The gateway follows what is authenticated,
+# The peer changes its port, then its address. The gateway follows what is authenticated,
 # in the middle of a session, and does not follow a replayed packet from somewhere else. Under a stream no number is lost.
 # shellcheck source=lab.sh
 . "$(dirname "$0")/lab.sh"
