@@ -177,9 +177,9 @@ void ice_hosts_refresh(struct ice *ice)
 {
 	struct ifaddrs *all = NULL;
 
-	g_array_set_size(ice->hosts, 0);
 	if (getifaddrs(&all))
-		return;
+		return; // what was known goes on
+	g_array_set_size(ice->hosts, 0);
 	for (const struct ifaddrs *i = all; i && ice->hosts->len < ICE_MSG_ADDRS; i = i->ifa_next) {
 		struct st_addr a;
 		uint16_t port;
