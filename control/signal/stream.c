@@ -240,6 +240,9 @@ static void stream_up(struct stream *s)
 {
 	struct signal_client *c = s->client;
 
+	if (s->deadline)
+		g_source_destroy(s->deadline);
+	s->deadline = NULL;
 	s->registered = true;
 	s->heard = g_get_monotonic_time();
 	c->backoff_ms = BACKOFF_FIRST_MS;
@@ -257,10 +260,6 @@ static void on_headers(struct grpc_step *step, bool ok)
 {
 	struct stream *s = (struct stream *)((char *)step - offsetof(struct stream, headers));
 
-	if (s->deadline) {
-		g_source_destroy(s->deadline);
-		s->deadline = NULL;
-	}
 	if (ok && is_registered(&s->initial))
 		stream_up(s);
 	else if (ok && s->initial.count > 0)

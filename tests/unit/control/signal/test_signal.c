@@ -537,6 +537,58 @@ static void tls_serves_those_who_speak_it(void)
 	server_stop(s);
 }
 
+// A service that opens the stream with bare headers, and then says nothing: HTTP/2 as bytes (RFC 9113 6.5, 6.2).
+static gpointer bare_service(gpointer listener)
+{
+	static const uint8_t settings[] = {0, 0, 0, 4, 0, 0, 0, 0, 0},
+			     ack[] = {0, 0, 0, 4, 1, 0, 0, 0, 0};
+	static const uint8_t headers[] = "\x00\x00\x13\x01\x04\x00\x00\x00\x01"
+					 "\x88\x5f\x10"
+					 "application/grpc";
+	int fd = accept(GPOINTER_TO_INT(listener), NULL, NULL);
+	const char *call = "ConnectStream"; // in the clear in the headers of the call
+	uint8_t buf[4096];
+	size_t have = 0;
+	ssize_t n;
+
+	(void)!send(fd, settings, sizeof(settings), MSG_NOSIGNAL);
+	(void)!send(fd, ack, sizeof(ack), MSG_NOSIGNAL);
+	while (!memmem(buf, have, call, strlen(call)) && have < sizeof(buf) &&
+		(n = recv(fd, buf + have, sizeof(buf) - have, 0)) > 0)
+		have += (size_t)n;
+	(void)!send(fd, headers, sizeof(headers) - 1, MSG_NOSIGNAL);
+	while (recv(fd, buf, sizeof(buf), 0) > 0)
+		;
+	close(fd);
+	return NULL;
+}
+
+static void a_stream_without_a_registration_is_given_up_in_time(void)
+{
+	struct sockaddr_in sin = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	socklen_t len = sizeof(sin);
+	struct signal_stats stats;
+	GThread *service;
+	char before[64];
+
+	CU_ASSERT_EQUAL_FATAL(bind(listener, (struct sockaddr *)&sin, sizeof(sin)), 0);
+	CU_ASSERT_EQUAL_FATAL(listen(listener, 4), 0);
+	getsockname(listener, (struct sockaddr *)&sin, &len);
+	memcpy(before, url, sizeof(before));
+	g_snprintf(url, sizeof(url), "http://127.0.0.1:%u", ntohs(sin.sin_port));
+	service = g_thread_new("service", bare_service, GINT_TO_POINTER(listener));
+	side_open(&a);
+	CU_ASSERT_TRUE(wait_until(a_refused));
+	signal_client_stats(a.client, &stats);
+	CU_ASSERT_PTR_NOT_NULL(strstr(stats.last_error, "did not answer the registration in time"));
+	CU_ASSERT_FALSE(a.up);
+	signal_client_free(a.client);
+	g_thread_join(service);
+	close(listener);
+	memcpy(url, before, sizeof(before));
+}
+
 static void urls(void)
 {
 	static const struct {
@@ -602,6 +654,8 @@ int main(void)
 		{"a peer has so many sends under way", a_peer_has_so_many_sends_under_way},
 		{"a connection over its rate is refused", a_connection_over_its_rate_is_refused},
 		{"TLS serves those who speak it", tls_serves_those_who_speak_it},
+		{"a stream without a registration is given up in time",
+			a_stream_without_a_registration_is_given_up_in_time},
 		{"urls", urls},
 		{"bad settings are named", bad_settings_are_named},
 		CU_TEST_INFO_NULL,
