@@ -25,14 +25,14 @@
 struct turn_socket {
 	const struct turn_socket_ops *ops;
 	void *arg;
-	int fd;        // UDP
-	int stream_fd; // the stream's, -1 = not connected yet
+	int fd; // UDP
 	guint source;
 	// stream
 	struct turn_socket_params to;
 	guint again;          // the next try to connect
 	gint64 give_up_us;    // no more tries then
 	GCancellable *cancel; // NULL: UDP
+	GSocket *tcp;         // the stream's, NULL = not connected
 	GIOStream *stream;
 	GByteArray *in, *out;
 	char *tls_host; // NULL: plain TCP
@@ -96,7 +96,6 @@ struct turn_socket *turn_socket_from_fd(int fd, const struct turn_socket_ops *op
 	s->ops = ops;
 	s->arg = arg;
 	s->fd = fd;
-	s->stream_fd = -1;
 	s->source = g_unix_fd_add(fd, G_IO_IN, on_readable, s);
 	return s;
 }
@@ -123,12 +122,21 @@ static ssize_t front(const GByteArray *in, size_t *ret_step)
 	return in->len >= *ret_step ? (ssize_t)len : 0;
 }
 
+// The end of a TLS stream writes a close_notify, which would wait for ever, and in the main loop, for a server that
+// reads no more.
+static void cut(struct turn_socket *s)
+{
+	if (s->tcp)
+		g_socket_shutdown(s->tcp, TRUE, TRUE, NULL);
+	g_clear_object(&s->tcp);
+}
+
 static void fail(struct turn_socket *s, const char *why)
 {
+	cut(s);
 	if (s->stream)
 		g_io_stream_close_async(s->stream, G_PRIORITY_DEFAULT, NULL, NULL, NULL);
 	g_clear_object(&s->stream);
-	s->stream_fd = -1;
 	s->ops->closed(why, s->arg);
 }
 
@@ -223,23 +231,11 @@ static void write_more(struct turn_socket *s)
 		G_OBJECT(s->stream), "strait-writing", bytes, (GDestroyNotify)g_bytes_unref);
 }
 
-// The limit was for connecting: an idle stream is none that failed.
-static void wait_for_ever(GIOStream *stream)
-{
-	GIOStream *base = g_object_ref(stream);
-
-	if (G_IS_TLS_CONNECTION(stream)) {
-		g_object_unref(base);
-		g_object_get(stream, "base-io-stream", &base, NULL);
-	}
-	g_socket_set_timeout(g_socket_connection_get_socket(G_SOCKET_CONNECTION(base)), 0);
-	g_object_unref(base);
-}
-
 static void use_stream(struct turn_socket *s, GIOStream *stream)
 {
 	s->stream = stream;
-	wait_for_ever(stream);
+	g_socket_set_timeout(
+		s->tcp, 0); // the limit was for connecting: an idle stream is none that failed
 	read_more(s);
 	write_more(s);
 }
@@ -312,7 +308,7 @@ static void on_connected(GObject *source, GAsyncResult *result, gpointer arg)
 		connect_failed(s, error);
 		g_error_free(error);
 	} else {
-		s->stream_fd = g_socket_get_fd(g_socket_connection_get_socket(c));
+		s->tcp = g_object_ref(g_socket_connection_get_socket(c));
 		if (s->tls_host)
 			begin_tls(s, c);
 		else
@@ -352,7 +348,7 @@ static struct turn_socket *stream_open(
 
 	s->ops = ops;
 	s->arg = arg;
-	s->fd = s->stream_fd = -1;
+	s->fd = -1;
 	s->to = *p;
 	s->cancel = g_cancellable_new();
 	s->tls_host = p->transport == ICE_TLS ? g_strdup(p->host) : NULL;
@@ -394,6 +390,7 @@ void turn_socket_free(struct turn_socket *s)
 	if (s->cancel) {
 		g_cancellable_cancel(s->cancel);
 		g_object_unref(s->cancel);
+		cut(s);
 		g_clear_object(&s->stream);
 		g_free(s->tls_host);
 		g_byte_array_unref(s->in);
@@ -421,7 +418,7 @@ bool turn_socket_local(const struct turn_socket *s, struct st_addr *ret, uint16_
 	struct sockaddr_storage ss;
 	socklen_t len = sizeof(ss);
 
-	int fd = s->fd >= 0 ? s->fd : s->stream_fd;
+	int fd = s->tcp ? g_socket_get_fd(s->tcp) : s->fd;
 
 	return fd >= 0 && !getsockname(fd, (struct sockaddr *)&ss, &len) &&
 	       addr_from_sockaddr(ret, ret_port_be, (struct sockaddr *)&ss);
