@@ -212,15 +212,12 @@ static GArray *allowed_copy(const GArray *from)
 	return a;
 }
 
-// file NULL: the file does not have the peer.
-static struct config_peer *peer_merge(const struct overlay_peer *p, const struct config_peer *file)
+// m is zeroed. file NULL: the file does not have the peer.
+static struct config_peer *peer_merge(
+	struct config_peer *m, const struct overlay_peer *p, const struct config_peer *file)
 {
-	struct config_peer *m = sodium_malloc(sizeof(*m));
 	char key[KEY_BASE64_LEN];
 
-	if (!m)
-		g_error("no locked memory for a preshared key; raise LimitMEMLOCK");
-	memset(m, 0, sizeof(*m));
 	if (file)
 		*m = *file;
 	memcpy(m->public_key, p->public_key, sizeof(m->public_key));
@@ -240,17 +237,19 @@ static struct config_peer *peer_merge(const struct overlay_peer *p, const struct
 }
 
 // In place of the file's peer: itself, one of its own, or none.
-static void merge_peer(GPtrArray *into, const struct overlay_iface *i, struct config_peer *file)
+static void merge_peer(GPtrArray *into, const struct overlay_iface *i, struct config_peer *file,
+	struct config_peer **next)
 {
 	const struct overlay_peer *p = g_hash_table_lookup(i->peers, file->public_key);
 
 	if (!p)
 		g_ptr_array_add(into, file);
 	else if (p->change != OVERLAY_REMOVED)
-		g_ptr_array_add(into, peer_merge(p, file));
+		g_ptr_array_add(into, peer_merge((*next)++, p, file));
 }
 
-static void merge_added(GPtrArray *into, const struct overlay_iface *i, const struct config_wg *file)
+static void merge_added(GPtrArray *into, const struct overlay_iface *i,
+	const struct config_wg *file, struct config_peer *next)
 {
 	GHashTable *known = g_hash_table_new(key_hash, key_equal);
 	GHashTableIter iter;
@@ -263,29 +262,43 @@ static void merge_added(GPtrArray *into, const struct overlay_iface *i, const st
 		const struct overlay_peer *p = value;
 
 		if (p->change == OVERLAY_ADDED && !g_hash_table_contains(known, p->public_key))
-			g_ptr_array_add(into, peer_merge(p, NULL));
+			g_ptr_array_add(into, peer_merge(next++, p, NULL));
 	}
 	g_hash_table_destroy(known);
+}
+
+// One block for all: each block of locked memory is three mappings, of which a process has 65530.
+static struct config_peer *peers_alloc(size_t n)
+{
+	struct config_peer *block = sodium_allocarray(n, sizeof(*block));
+
+	if (!block)
+		g_error("no locked memory for preshared keys; raise LimitMEMLOCK");
+	memset(block, 0, n * sizeof(*block));
+	return block;
 }
 
 struct config_wg *overlay_merge(const struct overlay *o, const struct config_wg *file)
 {
 	const struct overlay_iface *i = overlay_find(o, file->name);
 	struct config_wg *m = sodium_malloc(sizeof(*m));
+	struct config_peer *next;
 
 	if (!m)
 		g_error("no locked memory for a private key; raise LimitMEMLOCK");
 	*m = *file;
+	next = m->peer_block =
+		i && g_hash_table_size(i->peers) ? peers_alloc(g_hash_table_size(i->peers)) : NULL;
 	m->peers = g_ptr_array_sized_new(file->peers->len);
 	for (guint n = 0; n < file->peers->len; n++) {
 		if (i)
-			merge_peer(m->peers, i, file->peers->pdata[n]);
+			merge_peer(m->peers, i, file->peers->pdata[n], &next);
 		else
 			g_ptr_array_add(m->peers, file->peers->pdata[n]);
 	}
 	if (!i)
 		return m;
-	merge_added(m->peers, i, file);
+	merge_added(m->peers, i, file, next);
 	if (i->has_key)
 		memcpy(m->private_key, i->private_key, sizeof(m->private_key));
 	if (i->has_port)
@@ -309,10 +322,10 @@ void overlay_merged_free(struct config_wg *m, const struct config_wg *file)
 		g_free(p->name);
 		g_free(p->endpoint_host);
 		g_array_free(p->allowed_ips, TRUE);
-		sodium_free(p); // wipes
 	}
 	g_hash_table_destroy(borrowed);
 	g_ptr_array_free(m->peers, TRUE);
+	sodium_free(m->peer_block); // both wipe
 	sodium_free(m);
 }
 

@@ -280,6 +280,30 @@ static void the_overlay_wins_over_the_file(void)
 	overlay_free(o);
 }
 
+// More than a process could have locked blocks.
+static void many_peers_are_added(void)
+{
+	struct config_wg file = {.name = (char *)"wg0", .peers = g_ptr_array_new()};
+	struct overlay_iface *i = overlay_iface_new("wg0");
+	struct overlay *o = overlay_new(dir, NULL);
+	GPtrArray *ifaces = overlay_ifaces_new();
+	struct config_wg *m;
+
+	for (uint32_t n = 1; n <= 30000; n++) {
+		uint8_t key[32] = {0};
+
+		memcpy(key, &n, sizeof(n));
+		overlay_iface_add(i, key, OVERLAY_ADDED);
+	}
+	g_ptr_array_add(ifaces, i);
+	overlay_replace(o, ifaces);
+	m = overlay_merge(o, &file);
+	CU_ASSERT_EQUAL(m->peers->len, 30000);
+	overlay_merged_free(m, &file);
+	g_ptr_array_free(file.peers, TRUE);
+	overlay_free(o);
+}
+
 static void people_are_told_without_secrets(void)
 {
 	struct overlay *o = overlay_new(dir, NULL);
@@ -311,6 +335,7 @@ int main(void)
 		{"without a key file nothing is read or written",
 			without_a_key_file_nothing_is_read_or_written},
 		{"the overlay wins over the file", the_overlay_wins_over_the_file},
+		{"many peers are added", many_peers_are_added},
 		{"people are told without secrets", people_are_told_without_secrets},
 		CU_TEST_INFO_NULL,
 	};
