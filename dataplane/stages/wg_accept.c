@@ -208,8 +208,8 @@ static void strip(struct rte_mbuf *m, struct packet *p)
 	rte_pktmbuf_adj(m, (uint16_t)(p->wg_off + sizeof(struct message_data)));
 	p->l3_off = p->l4_off = p->wg_off = 0;
 	p->keypair = NULL; // it may wait now for longer than the keypair lives
-	p->flags &=
-		PACKET_F_TRACED; // the others are of the datagram, which this box may have made itself
+	// The others are of the datagram, which this box may have made itself.
+	p->flags &= PACKET_F_TRACED;
 	m->ol_flags = 0;
 	m->packet_type = 0;
 }

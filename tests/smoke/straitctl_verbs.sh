@@ -43,6 +43,9 @@ check 'has the inner packets' eval '[ "$(tcpdump -n -r "$LAB_DIR/tun.pcapng" icm
 check 'capture of a peer' ctl a capture peer peer --count 4 --write "$LAB_DIR/peer.pcapng"
 check 'has its inner packets' eval '[ "$(tcpdump -n -r "$LAB_DIR/peer.pcapng" icmp 2>/dev/null | wc -l)" -ge 2 ]'
 bg_stop ping
+bg ping lana ping -q -n -i 0.002 10.3.0.2
+check 'capture of more packets than are held at once' ctl a capture wan --count 1200 --write "$LAB_DIR/many.pcapng"
+bg_stop ping
 bg_stop dp-a KILL
 check 'with one daemon away status ends with 4' equal "$(status_of ctl a status)" 4
 bg_stop straitd-a
