@@ -40,7 +40,7 @@ struct ice_keep {
 	uint16_t mapped_port_be;
 	uint64_t remapped_at;
 	uint64_t fast_since, fast_until; // 0 = the slow pace
-	const char *turn_lost;           // why the allocation ended, until the next tick
+	const char *turn_lost;           // why the allocation ended; it is not made anew
 	bool lost, ever_heard, detached;
 };
 
