@@ -25,7 +25,7 @@
 struct turn_socket {
 	const struct turn_socket_ops *ops;
 	void *arg;
-	int fd; // UDP
+	int fd; // UDP, else -1
 	guint source;
 	// stream
 	struct turn_socket_params to;
@@ -234,8 +234,8 @@ static void write_more(struct turn_socket *s)
 static void use_stream(struct turn_socket *s, GIOStream *stream)
 {
 	s->stream = stream;
-	g_socket_set_timeout(
-		s->tcp, 0); // the limit was for connecting: an idle stream is none that failed
+	// The limit was for connecting: an idle stream is none that failed.
+	g_socket_set_timeout(s->tcp, 0);
 	read_more(s);
 	write_more(s);
 }
