@@ -216,6 +216,7 @@ static void a_reload_without_turn_answers_nobody(void)
 	CU_ASSERT_EQUAL(turn_core_allocations(&turn->core), 0);
 	CU_ASSERT_EQUAL(turn_streams_count(turn->streams), 0);
 	CU_ASSERT_EQUAL(dp_double_count(dp, ST_RELAY), 0);
+	CU_ASSERT_TRUE(!turn->core.config && !turn->core.policy.config && !turn->core.auth.config);
 	down();
 	close(fd);
 }
