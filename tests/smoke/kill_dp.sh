@@ -19,6 +19,7 @@ host_side() # addresses and routes of the gateway, without counters and what is 
 
 must 'gateway and stock peer start' usual_lab
 must 'tunnel' session_up lana 10.3.0.2
+must 'the kernel would forward what it heard' kernel_would_leak a
 must 'the WAN is recorded' record_start wan gwa
 host_side >"$LAB_DIR/host.before"
 shake=$(last_handshake peer wg0 a)

@@ -105,6 +105,17 @@ data_record() # FILE COUNT
 	rm -f "$LAB_DIR/rec.ready"
 }
 
+# From now on the kernel of a gateway sends whatever it hears on the raw LAN interface straight out of the raw WAN one, to
+# the stock peer. So a packet that gets past the guard is on the WAN in the clear, and a recording can tell.
+kernel_would_leak() # SITE
+{
+	local b=gw$1
+	on "$b" sysctl -qw net.ipv4.ip_forward=1 || return
+	on "$b" ip rule add pref 10 iif rlan lookup 77 || return
+	on "$b" ip route add default via 192.0.2.3 dev rwan onlink table 77 || return
+	on "$b" ip neigh replace 192.0.2.3 lladdr "$(on peer cat /sys/class/net/eth0/address)" dev rwan nud permanent
+}
+
 # ---- numbered streams ----------------------------------------------------------------------------
 
 STREAMS=0
