@@ -4,6 +4,8 @@
 // while a reply is on its way out, nothing more is read from that client. Nothing here blocks.
 #include "admin.h"
 
+#include "acceptor.h"
+
 #include <cjson/cJSON.h>
 #include <glib-unix.h>
 #include <glib.h>
@@ -35,8 +37,8 @@ struct client {
 
 struct admin {
 	char *path;
-	int fd;
-	unsigned int source, idle_s;
+	struct acceptor acceptor;
+	unsigned int idle_s;
 	const struct admin_verb *verbs;
 	void *arg;
 	GPtrArray *clients;
@@ -259,30 +261,26 @@ void admin_push(struct admin *a, const struct cJSON *line)
 	cJSON_free(text);
 }
 
-static int on_accept(int fd, GIOCondition cond, void *arg)
+static void welcome(int fd, void *arg)
 {
 	static const char full[] = "{\"ok\":false,\"error\":\"too many admin clients\"}\n";
 	struct admin *a = arg;
 	struct client *c;
-	int s = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
-	if (s < 0)
-		return G_SOURCE_CONTINUE; // gone again, or out of descriptors: the next one may do
 	if (a->clients->len >= CLIENTS_MAX) {
-		if (send(s, full, sizeof(full) - 1, MSG_NOSIGNAL) < 0)
+		if (send(fd, full, sizeof(full) - 1, MSG_NOSIGNAL) < 0)
 			g_info("admin: cannot refuse a client error=\"%s\"", strerror(errno));
-		close(s);
-		return G_SOURCE_CONTINUE;
+		close(fd);
+		return;
 	}
 	c = g_new0(struct client, 1);
 	c->admin = a;
-	c->fd = s;
+	c->fd = fd;
 	c->in = g_string_new(NULL);
 	c->out = g_string_new(NULL);
-	c->in_source = g_unix_fd_add(s, G_IO_IN | G_IO_HUP, on_client_in, c);
+	c->in_source = g_unix_fd_add(fd, G_IO_IN | G_IO_HUP, on_client_in, c);
 	rearm_idle(c);
 	g_ptr_array_add(a->clients, c);
-	return G_SOURCE_CONTINUE;
 }
 
 static void give_to_group(const char *path, const char *group)
@@ -334,12 +332,12 @@ struct admin *admin_new(const char *path, const char *group, const struct admin_
 	give_to_group(path, group);
 	a = g_new0(struct admin, 1);
 	a->path = g_strdup(path);
-	a->fd = fd;
+	a->acceptor = (struct acceptor){.fd = fd, .welcome = welcome, .arg = a};
 	a->verbs = verbs;
 	a->arg = arg;
 	a->idle_s = IDLE_S;
 	a->clients = g_ptr_array_new_with_free_func((GDestroyNotify)client_free);
-	a->source = g_unix_fd_add(fd, G_IO_IN, on_accept, a);
+	acceptor_start(&a->acceptor);
 	return a;
 }
 
@@ -352,9 +350,9 @@ void admin_free(struct admin *a)
 {
 	if (!a)
 		return;
-	g_source_remove(a->source);
+	acceptor_stop(&a->acceptor);
 	g_ptr_array_free(a->clients, TRUE);
-	close(a->fd);
+	close(a->acceptor.fd);
 	unlink(a->path);
 	g_free(a->path);
 	g_free(a);

@@ -4,6 +4,7 @@
 // its client has authenticated, and there are so many per source and no more.
 #include "streams.h"
 
+#include "../acceptor.h"
 #include "../addr.h"
 #include "relay_kernel.h"
 #include "server_parts.h"
@@ -19,10 +20,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define BACKLOG      512
-#define ACCEPT_BATCH 64
-#define ACCEPT_AGAIN_MS                                                                            \
-	200 // after the last file descriptor was gone; who waits keeps the listener readable
+#define BACKLOG          512
 #define READ_CHUNK       16384
 #define READS_PER_WAKEUP 8
 #define TLS_HANDSHAKE    0x16 // first byte of a ClientHello's record
@@ -37,8 +35,7 @@ struct listener {
 	struct turn_streams *streams;
 	struct turn_config_listen config;
 	bool v4;
-	int fd;
-	unsigned int source; // of clients, or of the end of a pause
+	struct acceptor acceptor;
 };
 
 struct connection {
@@ -330,14 +327,16 @@ static bool addresses(int fd, struct turn_tuple *t)
 	       addr_from_sockaddr(&t->server, &t->server_port_be, (struct sockaddr *)&ss);
 }
 
-static void welcome(struct listener *l, int fd)
+static void welcome(int fd, void *arg)
 {
+	struct listener *l = arg;
 	struct turn_streams *s = l->streams;
 	struct turn_tuple t = {.transport = TURN_TCP};
 	struct connection *c;
 	const int one = 1;
 	char *name;
 
+	turn_core_clock(&s->turn->core);
 	if (!s->turn->applied || !addresses(fd, &t)) {
 		close(fd);
 		return;
@@ -368,73 +367,44 @@ static void welcome(struct listener *l, int fd)
 	c->in = g_unix_fd_add(fd, G_IO_IN | G_IO_HUP | G_IO_ERR, on_readable, c);
 }
 
-static gboolean on_accept(gint fd, GIOCondition cond, gpointer arg);
-
-static gboolean on_accept_again(gpointer arg)
-{
-	struct listener *l = arg;
-
-	l->source = g_unix_fd_add(l->fd, G_IO_IN, on_accept, l);
-	return G_SOURCE_REMOVE;
-}
-
-static gboolean on_accept(gint fd, GIOCondition cond, gpointer arg)
-{
-	struct listener *l = arg;
-
-	turn_core_clock(&l->streams->turn->core);
-	for (int i = 0; i < ACCEPT_BATCH; i++) {
-		int s = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-
-		if (s < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOBUFS ||
-				     errno == ENOMEM)) {
-			l->source = g_timeout_add(ACCEPT_AGAIN_MS, on_accept_again, l);
-			return G_SOURCE_REMOVE;
-		}
-		if (s < 0)
-			break;
-		welcome(l, s);
-	}
-	return G_SOURCE_CONTINUE;
-}
-
 static void listener_free(void *arg)
 {
 	struct listener *l = arg;
 
-	g_source_remove(l->source);
-	close(l->fd);
+	acceptor_stop(&l->acceptor);
+	close(l->acceptor.fd);
 	g_free(l);
 }
 
-static int listener_open(struct listener *l)
+// The descriptor or -errno.
+static int listener_open(const struct listener *l)
 {
 	struct st_addr any = {{0}};
 	struct sockaddr_storage ss;
 	const int one = 1;
 	socklen_t len;
-	int r;
+	int fd, r;
 
 	if (l->v4)
 		addr_parse(&any, "0.0.0.0");
 	len = addr_to_sockaddr(
 		&ss, addr_is_zero(&l->config.addr) ? &any : &l->config.addr, htons(l->config.port));
-	l->fd = socket(ss.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (l->fd < 0)
+	fd = socket(ss.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
 		return -errno;
-	r = setsockopt(l->fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+	r = setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
 	if (!r)
-		r = setsockopt(l->fd, IPPROTO_IP, IP_FREEBIND, &one, sizeof(one));
+		r = setsockopt(fd, IPPROTO_IP, IP_FREEBIND, &one, sizeof(one));
 	if (!r && !l->v4)
-		r = setsockopt(l->fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one));
+		r = setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one));
 	if (!r)
-		r = bind(l->fd, (struct sockaddr *)&ss, len);
+		r = bind(fd, (struct sockaddr *)&ss, len);
 	if (!r)
-		r = listen(l->fd, BACKLOG);
+		r = listen(fd, BACKLOG);
 	if (!r)
-		return 0;
+		return fd;
 	r = -errno;
-	close(l->fd);
+	close(fd);
 	return r;
 }
 
@@ -455,24 +425,25 @@ static int listen_on(struct turn_streams *s, const struct turn_config_listen *c,
 {
 	struct listener like = {.streams = s, .config = *c, .v4 = v4}, *l = listener_find(s, &like);
 	char text[ADDR_TEXT_MAX];
-	int err;
+	int fd;
 
 	if (l) {
 		l->config = *c;
 		g_ptr_array_add(keep, l);
 		return 0;
 	}
-	err = listener_open(&like);
-	if (err) {
-		if (addr_is_zero(&c->addr) && !v4 && (err == -EAFNOSUPPORT || err == -EADDRNOTAVAIL))
+	fd = listener_open(&like);
+	if (fd < 0) {
+		if (addr_is_zero(&c->addr) && !v4 && (fd == -EAFNOSUPPORT || fd == -EADDRNOTAVAIL))
 			return 0;
 		*ret_error = g_strdup_printf("turn: cannot listen on TCP port %u of %s: %s", c->port,
 			addr_is_zero(&c->addr) ? "every address" : addr_text(text, &c->addr),
-			g_strerror(-err));
-		return err;
+			g_strerror(-fd));
+		return fd;
 	}
 	l = g_memdup2(&like, sizeof(like));
-	l->source = g_unix_fd_add(l->fd, G_IO_IN, on_accept, l);
+	l->acceptor = (struct acceptor){.fd = fd, .welcome = welcome, .arg = l};
+	acceptor_start(&l->acceptor);
 	g_ptr_array_add(s->listeners, l);
 	g_ptr_array_add(keep, l);
 	return 0;

@@ -3,6 +3,8 @@
 // UAPI sockets; see uapi.h. Main loop thread. Buffers can hold private keys and are wiped.
 #include "uapi.h"
 
+#include "../acceptor.h"
+
 #include <glib-unix.h>
 #include <sodium.h>
 
@@ -36,8 +38,7 @@ struct uapi_client {
 struct uapi {
 	const struct uapi_ops *ops;
 	void *arg;
-	int fd;
-	guint source;
+	struct acceptor acceptor;
 	char *path;
 	GQueue clients;
 };
@@ -61,18 +62,6 @@ static void client_free(struct uapi_client *c)
 	g_free(c);
 }
 
-static gboolean accept_some(gint fd, GIOCondition cond, gpointer arg);
-
-static void listen_watch(struct uapi *u, bool on)
-{
-	if (on && !u->source) {
-		u->source = g_unix_fd_add(u->fd, G_IO_IN, accept_some, u);
-	} else if (!on && u->source) {
-		g_source_remove(u->source);
-		u->source = 0;
-	}
-}
-
 static void client_detach(struct uapi_client *c)
 {
 	if (c->in)
@@ -85,7 +74,7 @@ static void client_detach(struct uapi_client *c)
 	c->fd = -1;
 	if (c->uapi) {
 		g_queue_unlink(&c->uapi->clients, &c->link);
-		listen_watch(c->uapi, true);
+		acceptor_start(&c->uapi->acceptor);
 	}
 }
 
@@ -238,26 +227,20 @@ void uapi_get_done(struct uapi_client *c, GString *text)
 	c->in = g_idle_add_full(G_PRIORITY_DEFAULT, run_later, c, NULL);
 }
 
-static gboolean accept_some(gint fd, GIOCondition cond, gpointer arg)
+static void welcome(int fd, void *arg)
 {
 	struct uapi *u = arg;
-	struct uapi_client *c;
-	int s = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	struct uapi_client *c = g_new0(struct uapi_client, 1);
 
-	if (s < 0)
-		return G_SOURCE_CONTINUE;
-	c = g_new0(struct uapi_client, 1);
 	c->uapi = u;
 	c->link.data = c;
-	c->fd = s;
+	c->fd = fd;
 	c->parser = uapi_parser_new(&u->ops->set, u->arg);
 	c->output = g_string_new(NULL);
-	c->in = g_unix_fd_add(s, G_IO_IN, client_readable, c);
+	c->in = g_unix_fd_add(fd, G_IO_IN, client_readable, c);
 	g_queue_push_tail_link(&u->clients, &c->link);
-	if (u->clients.length < UAPI_MAX_CLIENTS)
-		return G_SOURCE_CONTINUE;
-	u->source = 0;
-	return G_SOURCE_REMOVE;
+	if (u->clients.length >= UAPI_MAX_CLIENTS)
+		acceptor_stop(&u->acceptor);
 }
 
 // A path that nobody answers on is left over from a process that was killed.
@@ -320,10 +303,10 @@ struct uapi *uapi_new(
 	u = g_new0(struct uapi, 1);
 	u->ops = ops;
 	u->arg = arg;
-	u->fd = fd;
+	u->acceptor = (struct acceptor){.fd = fd, .welcome = welcome, .arg = u};
 	u->path = g_steal_pointer(&path);
 	g_queue_init(&u->clients);
-	listen_watch(u, true);
+	acceptor_start(&u->acceptor);
 	*ret_error = 0;
 	return u;
 }
@@ -339,8 +322,8 @@ void uapi_free(struct uapi *u)
 		c->uapi = NULL;
 		client_close(c);
 	}
-	listen_watch(u, false);
-	close(u->fd);
+	acceptor_stop(&u->acceptor);
+	close(u->acceptor.fd);
 	unlink(u->path);
 	g_free(u->path);
 	g_free(u);

@@ -3,6 +3,7 @@
 // control/admin.c: lines in, lines out, over real sockets in the loop of the test.
 #include "../../../control/admin.h"
 #include "../suite.h"
+#include "descriptors.h"
 
 #include <cjson/cJSON.h>
 #include <glib.h>
@@ -463,6 +464,34 @@ static void the_thirty_third_client_is_told_so(void)
 	end();
 }
 
+static void without_a_descriptor_left_clients_wait_and_the_main_loop_rests(void)
+{
+	cJSON *r;
+	int one, two;
+
+	begin();
+	one = client();
+	two = client();
+	descriptors_use_up();
+	CU_ASSERT_TRUE(main_loop_rests());
+	descriptors_give_back();
+	r = ask(one, "{\"verb\":\"echo\"}\n");
+	CU_ASSERT(is_ok(r));
+	cJSON_Delete(r);
+	r = ask(two, "{\"verb\":\"echo\"}\n");
+	CU_ASSERT(is_ok(r));
+	cJSON_Delete(r);
+	close(one);
+	close(two);
+	one = client();
+	descriptors_use_up();
+	CU_ASSERT_TRUE(main_loop_rests());
+	end(); // in the pause, which must not outlive it
+	descriptors_give_back();
+	CU_ASSERT_TRUE(main_loop_rests());
+	close(one);
+}
+
 static void the_socket_is_for_owner_and_group_only(void)
 {
 	struct stat st;
@@ -522,6 +551,7 @@ int main(void)
 		{"one_who_follows_too_slowly_is_told_how_much_it_missed",
 			one_who_follows_too_slowly_is_told_how_much_it_missed},
 		{"the_thirty_third_client_is_told_so", the_thirty_third_client_is_told_so},
+		TEST(without_a_descriptor_left_clients_wait_and_the_main_loop_rests),
 		{"the_socket_is_for_owner_and_group_only", the_socket_is_for_owner_and_group_only},
 		{"a_socket_left_by_a_killed_daemon_is_replaced",
 			a_socket_left_by_a_killed_daemon_is_replaced},

@@ -3,6 +3,7 @@
 // TCP clients of the TURN server, over loopback: what is left when one is gone in the middle of something.
 #include "../../../../control/turn/server_parts.h"
 #include "../../../../control/turn/streams.h"
+#include "../descriptors.h"
 #include "core_rig.h"
 
 #include <netinet/in.h>
@@ -221,6 +222,23 @@ static void a_reload_without_turn_answers_nobody(void)
 	close(fd);
 }
 
+static void without_a_descriptor_left_clients_wait_and_the_main_loop_rests(void)
+{
+	struct client c;
+	int fd;
+
+	up();
+	fd = dial(&c);
+	descriptors_use_up();
+	CU_ASSERT_TRUE(main_loop_rests());
+	CU_ASSERT_EQUAL(turn_streams_count(turn->streams), 0);
+	descriptors_give_back();
+	stun_add_u32(request(&c, STUN_ALLOCATE), STUN_ATTR_REQUESTED_TRANSPORT, 17u << 24);
+	CU_ASSERT_EQUAL(exchange(&c, fd), 401);
+	close(fd);
+	down();
+}
+
 int main(void)
 {
 	CU_TestInfo tests[] = {
@@ -228,6 +246,7 @@ int main(void)
 		TEST(an_answer_to_a_client_that_is_gone_ends_its_session),
 		TEST(sessions_of_streams_end_with_the_server),
 		TEST(a_reload_without_turn_answers_nobody),
+		TEST(without_a_descriptor_left_clients_wait_and_the_main_loop_rests),
 		CU_TEST_INFO_NULL,
 	};
 

@@ -5,6 +5,7 @@
 #include "../../../../control/addr.h"
 #include "../../../../control/wg/uapi.h"
 #include "../../suite.h"
+#include "../descriptors.h"
 
 #include <glib.h>
 
@@ -356,6 +357,29 @@ static void connections_are_capped_and_a_slot_comes_back(void)
 	uapi_free(u);
 }
 
+static void without_a_descriptor_left_clients_wait_and_the_main_loop_rests(void)
+{
+	int error, fd;
+	struct uapi *u = uapi_new(dir, "t0", &ops, NULL, &error);
+	gint64 limit = g_get_monotonic_time() + 20 * G_USEC_PER_SEC;
+	const char *answer = "";
+
+	fd = client_new();
+	put(fd, "set=1\n\n");
+	descriptors_use_up();
+	CU_ASSERT_TRUE(main_loop_rests());
+	CU_ASSERT_STRING_EQUAL(got(fd), "");
+	descriptors_give_back();
+	while (!*answer && g_get_monotonic_time() < limit) {
+		g_usleep(1000);
+		answer = got(fd);
+	}
+	CU_ASSERT_STRING_EQUAL(answer, "errno=0\n\n");
+	close(fd);
+	spin();
+	uapi_free(u);
+}
+
 static void a_large_answer_goes_to_a_slow_reader_whole(void)
 {
 	int error, fd;
@@ -418,6 +442,8 @@ int main(void)
 			a_client_may_hang_up_while_its_answer_is_made},
 		{"connections are capped and a slot comes back",
 			connections_are_capped_and_a_slot_comes_back},
+		{"without a descriptor left clients wait and the main loop rests",
+			without_a_descriptor_left_clients_wait_and_the_main_loop_rests},
 		{"a large answer goes to a slow reader whole",
 			a_large_answer_goes_to_a_slow_reader_whole},
 		{"a stale socket is replaced and a living one is not",
