@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //
 // Captures to pcapng. lcores copy matching packets into mbufs of a pool of their own (rte_pcapng_copy) and
-// main writes them to the descriptor that the client passed, which is made non-blocking: what it does not
-// take at once is lost to the capture, never to the traffic.
+// main writes them to the file or pipe that the client passed (capture_file.h): what there is no room for is
+// lost to the capture, never to the traffic.
 //
 // rte_pcapng of DPDK 22.11 names interfaces by ethdev port and has link type Ethernet only. A port's
 // packets fit; an inner packet of a WireGuard interface gets an Ethernet header with zero addresses and
 // counts as one of the TUN's port (or, without a host side, of the first port there is).
+#include "capture_file.h"
 #include "reclaim.h"
 #include "server/api_server.h"
 #include "tables/iface.h"
@@ -19,7 +20,6 @@
 #include <rte_pcapng.h>
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -35,9 +35,9 @@ struct capture {
 	struct st_capture c;
 	int client;
 	uint32_t slot;
-	rte_pcapng_t *file; // owns fd
+	struct capture_file file;
 	uint64_t written;
-	bool ended; // count reached or the descriptor failed
+	bool ended; // all that was asked for is written, or the file failed
 	struct capture *next;
 };
 
@@ -189,18 +189,8 @@ static int find_slot(void)
 static void capture_free(struct capture *c)
 {
 	captures.slots[c->slot] = NULL;
-	rte_pcapng_close(c->file);
+	capture_file_close(&c->file);
 	free(c);
-}
-
-static int capture_open(struct capture *c, int fd)
-{
-	int flags = fcntl(fd, F_GETFL);
-
-	if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
-		return -errno;
-	c->file = rte_pcapng_fdopen(fd, NULL, NULL, "strait " STRAIT_VERSION, NULL);
-	return c->file != NULL ? 0 : -(rte_errno != 0 ? rte_errno : EIO);
 }
 
 // The two clocks are set against each other when the first of a row of captures begins.
@@ -230,7 +220,7 @@ static int capture_start(const struct st_capture *body, int fd, int client)
 	if (c == NULL)
 		return -ENOMEM;
 	*c = (struct capture){.c = *body, .client = client, .slot = (uint32_t)slot};
-	err = capture_open(c, fd);
+	err = capture_file_open(&c->file, fd);
 	if (err != 0) {
 		free(c);
 		return err;
@@ -241,14 +231,15 @@ static int capture_start(const struct st_capture *body, int fd, int client)
 	captures.list = c;
 	captures.slots[slot] = c;
 	captures.count++;
-	return publish(); // without memory it captures as soon as the next change is published
+	(void)publish(); // without memory it captures as soon as the next change is published
+	return 0;
 }
 
 int capture_add(const struct st_capture *c, int fd, int client)
 {
 	int err = c->if_id < ST_MAX_IFACES ? capture_start(c, fd, client) : -EINVAL;
 
-	if (err != 0 && err != -ENOMEM)
+	if (err != 0)
 		close(fd);
 	return err;
 }
@@ -272,42 +263,52 @@ static void convert_time(struct rte_mbuf *m)
 	b->time_low = (uint32_t)ns;
 }
 
+static bool complete(const struct capture *c)
+{
+	return c->c.max_count != 0 && c->written >= c->c.max_count;
+}
+
 static void write_one(struct capture *c, struct rte_mbuf *m)
 {
-	uint32_t len = m->pkt_len;
-	ssize_t n;
+	int rc = -EAGAIN;
 
-	if (c == NULL || c->ended) { // removed since it was copied
-		rte_pktmbuf_free(m);
-		return;
+	if (c != NULL && !c->ended && !complete(c)) { // else removed since it was copied
+		convert_time(m);
+		rc = capture_file_write(&c->file, m);
 	}
-	convert_time(m);
-	errno = 0;
-	n = rte_pcapng_write_packets(c->file, &m, 1);
-	rte_pktmbuf_free(m); // DPDK's header says that it does; it does not
-	if (n != (ssize_t)len) {
-		// Not taken at all is a gap; anything else leaves a torn block, behind which a file
-		// is of no use.
-		if (n >= 0 || errno != EAGAIN)
-			end(c);
-		return;
-	}
-	c->written++;
-	if (c->c.max_count != 0 && c->written >= c->c.max_count)
+	rte_pktmbuf_free(m); // DPDK's header says that writing does; it does not
+	if (rc == 0)
+		c->written++;
+	else if (rc != -EAGAIN)
 		end(c);
 }
 
-void captures_poll(void)
+static void write_copies(unsigned int max)
 {
 	struct rte_mbuf *m;
 
-	if (captures.ring == NULL)
-		return;
-	for (unsigned int i = 0; i < POLL_MAX; i++) {
+	for (unsigned int i = 0; i < max; i++) {
 		if (rte_ring_sc_dequeue(captures.ring, (void **)&m) != 0)
 			return;
 		write_one(captures.slots[m->hash.usr % CAPTURES_MAX], m);
 	}
+}
+
+static void write_and_flush(unsigned int max)
+{
+	write_copies(max);
+	for (struct capture *c = captures.list; c != NULL; c = c->next) {
+		int rc = c->ended ? -EAGAIN : capture_file_flush(&c->file);
+
+		if (rc == 0 ? complete(c) : rc != -EAGAIN)
+			end(c);
+	}
+}
+
+void captures_poll(void)
+{
+	if (captures.ring != NULL)
+		write_and_flush(POLL_MAX);
 }
 
 static unsigned int remove_matching(const uint32_t *id, int client)
@@ -315,7 +316,8 @@ static unsigned int remove_matching(const uint32_t *id, int client)
 	struct capture **at = &captures.list;
 	unsigned int n = 0;
 
-	captures_poll();
+	if (captures.list != NULL)
+		write_and_flush(RING_SIZE);
 	while (*at != NULL) {
 		struct capture *c = *at;
 

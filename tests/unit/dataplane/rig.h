@@ -51,6 +51,7 @@ struct rig {
 extern struct rig rig;
 extern struct st_ev_trace rig_trace; // the last one delivered
 extern unsigned int rig_traces;
+extern unsigned int rig_captures_ended;
 
 int rig_init(const char *aead);
 // With a packet pool like strait-dp's: a cache per lcore and, where there are some free, hugepages.

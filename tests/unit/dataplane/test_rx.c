@@ -12,8 +12,6 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <stdio.h>
-#include <unistd.h>
 
 static struct rte_mbuf *frame(uint16_t if_id, struct rte_mbuf *m)
 {
@@ -315,85 +313,6 @@ static void a_trace_follows_a_packet(void)
 	end();
 }
 
-// Walks the blocks of a pcapng file: how many enhanced packet blocks, -1 when it is torn.
-static int packet_blocks(FILE *f, uint32_t *ret_last_len)
-{
-	uint32_t head[2];
-	int n = 0;
-
-	rewind(f);
-	while (fread(head, sizeof(head), 1, f) == 1) {
-		uint32_t epb[5], tail;
-
-		if (head[0] == 6) {
-			if (fread(epb, sizeof(epb), 1, f) != 1 || fseek(f, -20, SEEK_CUR) != 0)
-				return -1;
-			*ret_last_len = epb[4];
-			n++;
-		}
-		if (head[1] < 12 || head[1] % 4 != 0 || fseek(f, (long)head[1] - 12, SEEK_CUR) != 0 ||
-			fread(&tail, sizeof(tail), 1, f) != 1 || tail != head[1])
-			return -1;
-	}
-	return n;
-}
-
-static void captures_hold_what_went_by(void)
-{
-	struct st_capture c = {.key = {.id = 1}, .if_id = RIG_LAN, .peer_id = ST_NO_PEER};
-	FILE *f = tmpfile();
-	uint32_t len = 0;
-
-	begin();
-	CU_ASSERT_EQUAL_FATAL(trace_init(), 0);
-	CU_ASSERT_EQUAL(capture_add(&c, dup(fileno(f)), 1), 0);
-	c.if_id = 200;
-	CU_ASSERT_EQUAL(capture_add(&c, dup(fileno(f)), 1), -ENODEV);
-	lan(to(0x0a0b0001));   // in
-	lan(to(RIG_LAN_HOST)); // in, and out again by the same interface
-	lan(to(0x0a0b0001));
-	trace_poll();
-	CU_ASSERT_EQUAL(capture_remove(2, 1), -ENOENT);
-	CU_ASSERT_EQUAL(capture_remove(1, 1), 0);
-	CU_ASSERT_EQUAL(atomic_load(&trace_flags), 0);
-	CU_ASSERT_EQUAL(packet_blocks(f, &len), 4);
-	CU_ASSERT_EQUAL(len, 114);
-	fclose(f);
-	trace_fini();
-	end();
-}
-
-static void captures_of_a_tunnel_hold_the_inner_packets(void)
-{
-	struct st_capture c = {.key = {.id = 1}, .if_id = RIG_WG, .peer_id = RIG_PEER};
-	struct st_capture other = {.key = {.id = 2}, .if_id = RIG_WG, .peer_id = 9, .max_count = 1};
-	FILE *f = tmpfile(), *none = tmpfile();
-	uint32_t len = 0;
-
-	rig_peer(false);
-	rig_key(RIG_INDEX, ST_KEY_INITIATOR);
-	rig_passes(3);
-	begin();
-	CU_ASSERT_EQUAL_FATAL(trace_init(), 0);
-	CU_ASSERT_EQUAL(capture_add(&c, dup(fileno(f)), 1), 0);
-	CU_ASSERT_EQUAL(capture_add(&other, dup(fileno(none)), 1), 0);
-	lan(to(RIG_FAR_HOST));
-	rig_rx(0, RIG_WAN,
-		frame(RIG_WAN, rig_seal(rig_udp4(RIG_FAR_HOST, RIG_LAN_HOST, 1, 2, 90), RIG_INDEX,
-				       0, false)));
-	rig_passes(3);
-	trace_poll();
-	capture_remove_client(1);
-	CU_ASSERT_EQUAL(packet_blocks(f, &len), 2);
-	CU_ASSERT_EQUAL(len, 14 + 90);
-	CU_ASSERT_EQUAL(packet_blocks(none, &len), 0);
-	fclose(f);
-	fclose(none);
-	trace_fini();
-	rig_gone();
-	end();
-}
-
 // Sends a frame to itself on the tap's ring and has lcore 0 look, so many microseconds later.
 static unsigned int look(struct lcore *lc, bool send, unsigned int us)
 {
@@ -455,9 +374,6 @@ int main(void)
 		{"errors are limited", errors_are_limited},
 		{"packets wait for a neighbour", packets_wait_for_a_neighbour},
 		{"a trace follows a packet", a_trace_follows_a_packet},
-		{"captures hold what went by", captures_hold_what_went_by},
-		{"captures of a tunnel hold the inner packets",
-			captures_of_a_tunnel_hold_the_inner_packets},
 	};
 
 	return rig_main("rx", tests, RTE_DIM(tests));
