@@ -8,6 +8,7 @@
 
 #include "../stage.h"
 #include "../tables/route.h"
+#include "../trace.h"
 #include "checksum.h"
 #include "header.h"
 
@@ -339,18 +340,21 @@ static void fix_ipv6(struct rte_mbuf *m, uint8_t ecn)
 	h->vtc_flow = (h->vtc_flow & ~RTE_BE32(3U << 20)) | rte_cpu_to_be_32((uint32_t)ecn << 20);
 }
 
-// Headers of fragments behind the first are as long as its own or have their own IHL.
-static bool chain(struct reassembly *r, struct entry *e, struct rte_mbuf *first)
+// Headers of fragments behind the first are as long as its own or have their own IHL. What follows the packet
+// from here on is what follows the first one.
+static bool chain(struct lcore *lc, struct entry *e, struct rte_mbuf *first)
 {
 	while (e->head != NULL) {
-		struct rte_mbuf *m = pop(r, e);
+		struct rte_mbuf *m = pop(lc->frags, e);
 		uint32_t len = (uint32_t)packet_of(m)->counter;
 
 		rte_pktmbuf_adj(m, (uint16_t)(m->pkt_len - len));
 		if (rte_pktmbuf_chain(first, m) != 0) {
-			rte_pktmbuf_free(m);
+			stage_drop(lc, m, ST_DROP_frag_tiny);
 			return false;
 		}
+		if (unlikely(packet_of(m)->flags & PACKET_F_TRACED))
+			trace_end(lc, m, -1);
 	}
 	return true;
 }
@@ -361,7 +365,7 @@ static void complete(struct lcore *lc, struct entry *e)
 	struct rte_mbuf *first = pop(r, e);
 	struct packet *p = packet_of(first);
 	uint8_t ecn = merged_ecn(e->ecn_seen);
-	bool ok = chain(r, e, first);
+	bool ok = chain(lc, e, first);
 
 	drop_fragments(lc, e, ST_DROP_frag_tiny); // too many segments for one mbuf chain
 	del(r, e);

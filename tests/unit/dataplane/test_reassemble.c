@@ -5,6 +5,7 @@
 #include "stages/fragment.h"
 #include "stages/header.h"
 #include "stages/reassemble.h"
+#include "trace.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -235,6 +236,31 @@ static void transit_fragments_are_routed(void)
 	end();
 }
 
+static void each_traced_fragment_gives_its_record_back(void)
+{
+	struct st_trace t = {.key = {.id = 5}, .if_id = RIG_WAN, .count = 100000, .one_in = 1};
+	unsigned int n = 0, records = 0;
+
+	begin();
+	CU_ASSERT_EQUAL_FATAL(trace_init(), 0);
+	CU_ASSERT_EQUAL(trace_add(&t, 1), 0);
+	rig_traces = 0;
+	for (uint64_t counter = 0; counter < 300; counter++) { // more than there are records
+		struct rte_mbuf *f[FRAGMENT_MAX];
+
+		n = cut(data(counter, false), 600, f);
+		for (unsigned int i = 0; i < n; i++)
+			receive(0, f[i]);
+		expect_delivery(1314);
+		trace_poll();
+		records += n;
+	}
+	CU_ASSERT_EQUAL(rig_traces, records);
+	CU_ASSERT_EQUAL(trace_remove(5, 1), 0);
+	trace_fini();
+	end();
+}
+
 int main(void)
 {
 	static const struct rig_test tests[] = {
@@ -250,6 +276,8 @@ int main(void)
 		{"what is not WireGuard data goes up in pieces",
 			what_is_not_wireguard_data_goes_up_in_pieces},
 		{"transit fragments are routed", transit_fragments_are_routed},
+		{"each traced fragment gives its record back",
+			each_traced_fragment_gives_its_record_back},
 	};
 
 	return rig_main("reassemble", tests, RTE_DIM(tests));
