@@ -480,19 +480,20 @@ void dp_socket_unpark(struct dp *dp, uint32_t socket_id)
 		direct(dp, dp_request_del(dp, ST_SOCKET, &key, sizeof(key)));
 }
 
-void dp_packet_out(struct dp *dp, const struct st_packet_io *io, const void *data, uint16_t len)
+bool dp_packet_out(struct dp *dp, const struct st_packet_io *io, const void *data, uint16_t len)
 {
 	if (dp->state == DP_AWAY || len > ST_PACKET_MAX || dp->direct.length >= PACKETS_MAX) {
 		if (!(dp->packets_dropped++ & 1023))
 			g_info("dp: datagram for the data plane dropped len=%u dropped=%u", len,
 				dp->packets_dropped);
-		return;
+		return false;
 	}
 	direct(dp, dp_message(dp, &(struct dp_parts){.op = ST_OP_PACKET_OUT,
 					  .body = io,
 					  .body_len = sizeof(*io),
 					  .blob = data,
 					  .blob_len = len}));
+	return true;
 }
 
 void dp_dump(struct dp *dp, uint16_t kind, dp_dump_item item, dp_done done, void *arg)

@@ -73,6 +73,6 @@ void dp_keepalive(struct dp *dp, uint32_t peer_id);
 void dp_staged_drop(struct dp *dp, uint32_t peer_id);
 void dp_socket_park(struct dp *dp, uint32_t socket_id, const char *purpose, int fd);
 void dp_socket_unpark(struct dp *dp, uint32_t socket_id);
-void dp_packet_out(struct dp *dp, const struct st_packet_io *io, const void *data, uint16_t len);
+bool dp_packet_out(struct dp *dp, const struct st_packet_io *io, const void *data, uint16_t len);
 typedef void (*dp_dump_item)(const void *body, uint16_t body_len, void *arg);
 void dp_dump(struct dp *dp, uint16_t kind, dp_dump_item item, dp_done done, void *arg);

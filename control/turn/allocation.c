@@ -59,8 +59,7 @@ static struct turn_user *user_get(struct turn_core *c, const struct turn_allocat
 	if (!u) {
 		u = g_new0(struct turn_user, 1);
 		u->id = id ? id : ++c->next_user_id;
-		u->tokens = c->config->limits.user_burst_bytes;
-		u->tokens_at_ms = c->now_ms;
+		u->bytes = (struct turn_bytes){(double)c->config->limits.user_burst_bytes, c->now_ms};
 		c->next_user_id = MAX(c->next_user_id, u->id);
 		g_hash_table_insert(c->users, g_strdup(name), u);
 	}

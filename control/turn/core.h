@@ -175,7 +175,7 @@ uint32_t turn_core_scaled_ms(const struct turn_core *c, uint32_t seconds);
 struct turn_user {
 	uint32_t id;
 	unsigned int on_lcores, in_kernel; // sessions
-	uint64_t tokens, tokens_at_ms;     // of those in straitd
+	struct turn_bytes bytes;           // of those in straitd
 };
 
 struct turn_allocation *turn_allocation_find(struct turn_core *c, const struct turn_tuple *tuple);

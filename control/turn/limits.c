@@ -73,6 +73,14 @@ bool turn_buckets_take(struct turn_buckets *b, const void *name, size_t len,
 	return true;
 }
 
+// ---- bytes -----------------------------------------------------------------------------------------
+
+void turn_bytes_fill(struct turn_bytes *b, uint64_t per_s, uint64_t burst, uint64_t now_ms)
+{
+	b->left = MIN((double)burst, b->left + (double)(now_ms - b->at_ms) * (double)per_s / 1000);
+	b->at_ms = now_ms;
+}
+
 // ---- counts by name --------------------------------------------------------------------------------
 
 struct turn_counts {

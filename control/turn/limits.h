@@ -41,6 +41,16 @@ bool turn_buckets_take(struct turn_buckets *b, const void *name, size_t len,
 // What an address is as a source: an IPv4 address, or the /64 of an IPv6 address.
 struct st_addr turn_source_of(const struct st_addr *addr);
 
+// ---- bytes -----------------------------------------------------------------------------------------
+
+// Of what is relayed. Parts of a byte count: between two datagrams there may come less than one.
+struct turn_bytes {
+	double left;
+	uint64_t at_ms;
+};
+
+void turn_bytes_fill(struct turn_bytes *b, uint64_t per_s, uint64_t burst, uint64_t now_ms);
+
 // ---- counts by name --------------------------------------------------------------------------------
 
 struct turn_counts;

@@ -27,7 +27,7 @@ struct turn_kernel {
 	struct st_relay_key key;
 	int fd;
 	unsigned int source;
-	uint64_t tokens, tokens_at_ms; // of limits.bytes_per_s, both directions
+	struct turn_bytes bytes; // of limits.bytes_per_s, both directions
 };
 
 static struct {
@@ -37,12 +37,6 @@ static struct {
 
 // ---- limits and counts -----------------------------------------------------------------------------
 
-static void refill(uint64_t *tokens, uint64_t *at_ms, uint64_t now, uint64_t per_s, uint64_t burst)
-{
-	*tokens = MIN(burst, *tokens + (now - *at_ms) * per_s / 1000);
-	*at_ms = now;
-}
-
 static bool may_pass(struct turn_kernel *k, size_t len)
 {
 	const struct turn_config_limits *l = &k->turn->core.config->limits;
@@ -50,16 +44,16 @@ static bool may_pass(struct turn_kernel *k, size_t len)
 	uint64_t now = k->turn->core.now_ms;
 
 	if (l->bytes_per_s)
-		refill(&k->tokens, &k->tokens_at_ms, now, l->bytes_per_s, l->burst_bytes);
+		turn_bytes_fill(&k->bytes, l->bytes_per_s, l->burst_bytes, now);
 	if (user)
-		refill(&user->tokens, &user->tokens_at_ms, now,
-			turn_user_share(user, l->user_bytes_per_s),
-			turn_user_share(user, l->user_burst_bytes));
-	if ((l->bytes_per_s && k->tokens < len) || (user && user->tokens < len))
+		turn_bytes_fill(&user->bytes, turn_user_share(user, l->user_bytes_per_s),
+			turn_user_share(user, l->user_burst_bytes), now);
+	if ((l->bytes_per_s && k->bytes.left < (double)len) ||
+		(user && user->bytes.left < (double)len))
 		return false;
-	k->tokens -= l->bytes_per_s ? len : 0;
+	k->bytes.left -= l->bytes_per_s ? (double)len : 0;
 	if (user)
-		user->tokens -= len;
+		user->bytes.left -= (double)len;
 	return true;
 }
 
@@ -152,40 +146,53 @@ static struct turn_kernel *find(struct turn *t, const struct st_addr *addr, uint
 	return a ? turn_allocation_for(a, addr)->kernel : NULL;
 }
 
-static void to_peer(struct turn_kernel *k, const struct st_addr *peer, uint16_t port_be,
-	const uint8_t *data, size_t len, bool dont_fragment)
+// To a relayed address that lcores have: the kernel would loop it on lo, where nobody listens.
+static bool send_inside(struct turn_kernel *k, const struct st_addr *peer, uint16_t port_be,
+	const uint8_t *data, size_t len)
 {
-	struct turn *t = k->turn;
 	struct st_packet_io io = {.peer_id = ST_NO_PEER,
 		.local = *peer,
 		.local_port_be = port_be,
 		.remote = k->key.relay,
 		.remote_port_be = k->key.relay_port_be};
-	int discover = dont_fragment ? IP_PMTUDISC_DO : IP_PMTUDISC_DONT;
-	struct turn_kernel *other = find(t, peer, port_be);
-	struct sockaddr_storage ss;
-	socklen_t ss_len;
 
-	if (!may_pass(k, len)) {
-		drop(t);
+	return len <= ST_PACKET_MAX && dp_packet_out(k->turn->dp, &io, data, (uint16_t)len);
+}
+
+static bool send_outside(struct turn_kernel *k, const struct st_addr *peer, uint16_t port_be,
+	const uint8_t *data, size_t len, bool dont_fragment)
+{
+	int discover = dont_fragment ? IP_PMTUDISC_DO : IP_PMTUDISC_DONT;
+	struct sockaddr_storage ss;
+	socklen_t ss_len = addr_to_sockaddr(&ss, peer, port_be);
+
+	if (k->family == TURN_V4)
+		setsockopt(k->fd, IPPROTO_IP, IP_MTU_DISCOVER, &discover, sizeof(discover));
+	return sendto(k->fd, data, len, MSG_DONTWAIT | MSG_NOSIGNAL, (struct sockaddr *)&ss,
+		       ss_len) >= 0;
+}
+
+static void to_peer(struct turn_kernel *k, const struct st_addr *peer, uint16_t port_be,
+	const uint8_t *data, size_t len, bool dont_fragment)
+{
+	struct turn_kernel *other = find(k->turn, peer, port_be);
+	bool sent;
+
+	if (!may_pass(k, len))
+		sent = false;
+	else if (other)
+		sent = true; // whatever becomes of it at the other's
+	else if (turn_is_own_relay(peer, port_be, k->turn))
+		sent = send_inside(k, peer, port_be, data, len);
+	else
+		sent = send_outside(k, peer, port_be, data, len, dont_fragment);
+	if (!sent) {
+		drop(k->turn);
 		return;
 	}
 	count(k, ST_TURN_TO_PEER, len);
-	if (other) {
+	if (other)
 		to_client(other, &k->key.relay, k->key.relay_port_be, data, len);
-		return;
-	}
-	// The kernel would loop it on lo, where nobody listens.
-	if (turn_is_own_relay(peer, port_be, t)) {
-		if (len <= ST_PACKET_MAX)
-			dp_packet_out(t->dp, &io, data, (uint16_t)len);
-		return;
-	}
-	if (k->family == TURN_V4)
-		setsockopt(k->fd, IPPROTO_IP, IP_MTU_DISCOVER, &discover, sizeof(discover));
-	ss_len = addr_to_sockaddr(&ss, peer, port_be);
-	if (sendto(k->fd, data, len, MSG_DONTWAIT | MSG_NOSIGNAL, (struct sockaddr *)&ss, ss_len) < 0)
-		drop(t);
 }
 
 static void take_channel_data(
@@ -304,8 +311,7 @@ struct turn_kernel *turn_kernel_open(struct turn_allocation *a, enum turn_family
 	k->family = family;
 	k->key = (struct st_relay_key){.relay = x->addr, .relay_port_be = htons(x->port)};
 	k->fd = fd;
-	k->tokens = t->core.config->limits.burst_bytes;
-	k->tokens_at_ms = t->core.now_ms;
+	k->bytes = (struct turn_bytes){(double)t->core.config->limits.burst_bytes, t->core.now_ms};
 	k->source = g_unix_fd_add(fd, G_IO_IN, on_datagrams, k);
 	return k;
 }

@@ -228,9 +228,10 @@ void dp_socket_unpark(struct dp *dp, uint32_t socket_id)
 	dp->unparked++;
 }
 
-void dp_packet_out(struct dp *dp, const struct st_packet_io *io, const void *data, uint16_t len)
+bool dp_packet_out(struct dp *dp, const struct st_packet_io *io, const void *data, uint16_t len)
 {
 	dp->packets_out++;
+	return dp->connected;
 }
 
 void dp_dump(struct dp *dp, uint16_t kind, dp_dump_item item, dp_done done, void *arg)

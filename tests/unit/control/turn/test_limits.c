@@ -220,6 +220,18 @@ static void a_user_shares_its_limit_between_lcores_and_straitd(void)
 	g_free(text);
 }
 
+// Asked more often than a byte comes.
+static void a_low_rate_comes_in_parts_of_a_byte(void)
+{
+	struct turn_bytes b = {0};
+
+	for (uint64_t ms = 1; ms <= 10000; ms++)
+		turn_bytes_fill(&b, 500, 65536, ms);
+	CU_ASSERT_DOUBLE_EQUAL(b.left, 5000, 0.1);
+	turn_bytes_fill(&b, 500, 65536, 1000000);
+	CU_ASSERT_EQUAL(b.left, 65536);
+}
+
 static void answers_to_strangers_are_limited_per_source(void)
 {
 	struct client c, other;
@@ -296,6 +308,7 @@ int main(void)
 		TEST(a_scan_through_the_relay_is_slowed_down),
 		TEST(a_peer_named_twice_counts_once),
 		TEST(a_user_shares_its_limit_between_lcores_and_straitd),
+		TEST(a_low_rate_comes_in_parts_of_a_byte),
 		TEST(answers_to_strangers_are_limited_per_source),
 		TEST(who_has_a_session_or_a_nonce_is_no_stranger),
 		TEST(a_million_spoofed_first_packets_leave_nothing),

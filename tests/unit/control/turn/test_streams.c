@@ -15,12 +15,12 @@
 
 static struct turn *turn;
 
-static void up(void)
+static void up_with(const char *limits)
 {
 	char *error = NULL,
 	     *text = g_strdup_printf("\"listen\": [{\"address\": \"127.0.0.1\", \"port\": %d, "
-				     "\"transports\": [\"tcp\"]}], %s",
-		     LISTEN, usual);
+				     "\"transports\": [\"tcp\"]}], \"limits\": {%s}, %s",
+		     LISTEN, limits, usual);
 
 	run_dir = g_dir_make_tmp("strait-turn-XXXXXX", NULL);
 	dp = dp_double_new();
@@ -32,6 +32,11 @@ static void up(void)
 	turn_dp_recovered(turn);
 	turn_dp_synced(turn);
 	g_free(text);
+}
+
+static void up(void)
+{
+	up_with("");
 }
 
 static void down(void)
@@ -83,10 +88,18 @@ static int exchange(struct client *c, int fd)
 	return code_of(&c->m);
 }
 
-static void allocate_by(struct client *c, int fd)
+static void permit_by(struct client *c, int fd, const char *to)
 {
 	struct st_addr peer;
 
+	addr_parse(&peer, to);
+	stun_add_address(request(c, STUN_CREATE_PERMISSION), STUN_ATTR_XOR_PEER_ADDRESS, &peer, 0);
+	sign(c);
+	CU_ASSERT_EQUAL_FATAL(exchange(c, fd), 0);
+}
+
+static void allocate_by(struct client *c, int fd)
+{
 	for (int code = 401; code;) {
 		stun_add_u32(request(c, STUN_ALLOCATE), STUN_ATTR_REQUESTED_TRANSPORT, 17u << 24);
 		if (c->nonce[0])
@@ -94,12 +107,31 @@ static void allocate_by(struct client *c, int fd)
 		code = exchange(c, fd);
 		CU_ASSERT_TRUE_FATAL(code == 0 || (code == 401 && c->nonce[0]));
 	}
-	addr_parse(&peer, PEER);
 	CU_ASSERT_EQUAL_FATAL(relayed_port(c, 0) >= 50000, true);
 	c->tuple.server_port_be = htons(relayed_port(c, 0));
-	stun_add_address(request(c, STUN_CREATE_PERMISSION), STUN_ATTR_XOR_PEER_ADDRESS, &peer, 0);
-	sign(c);
-	CU_ASSERT_EQUAL_FATAL(exchange(c, fd), 0);
+	permit_by(c, fd, PEER);
+}
+
+static void send_to(struct client *c, int fd, const char *to, uint16_t port, size_t len)
+{
+	uint64_t dropped = turn->core.stats.kernel_dropped,
+		 sent = turn->core.stats.stream_packets[ST_TURN_TO_PEER];
+	static const uint8_t data[1024];
+	struct st_addr peer;
+	size_t n;
+
+	addr_parse(&peer, to);
+	stun_begin(&c->o, c->buf, sizeof(c->buf), STUN_SEND | STUN_INDICATION, NULL);
+	stun_add_address(&c->o, STUN_ATTR_XOR_PEER_ADDRESS, &peer, htons(port));
+	stun_add(&c->o, STUN_ATTR_DATA, data, len);
+	n = stun_end(&c->o, NULL, 0, false);
+	CU_ASSERT_EQUAL_FATAL(send(fd, c->o.data, n, MSG_NOSIGNAL), (ssize_t)n);
+	for (int i = 0; i < 10000 && dropped == turn->core.stats.kernel_dropped &&
+			sent == turn->core.stats.stream_packets[ST_TURN_TO_PEER];
+		i++) {
+		settle();
+		usleep(1000);
+	}
 }
 
 // As an RST; the server has not been told yet when this returns.
@@ -111,14 +143,15 @@ static void reset(int fd)
 	close(fd);
 }
 
-static bool data_from_peer(const struct client *c)
+static bool data_from_peer(const struct client *c, uint16_t len)
 {
+	static const uint8_t data[1024];
 	struct st_packet_io io = {
 		.local_port_be = htons(9), .remote_port_be = c->tuple.server_port_be};
 
 	addr_parse(&io.local, PEER);
 	addr_parse(&io.remote, "192.0.2.1");
-	return turn_dp_packet_in(turn, &io, "data", 4);
+	return turn_dp_packet_in(turn, &io, data, len);
 }
 
 static void data_for_a_client_that_is_gone_ends_its_session(void)
@@ -131,16 +164,16 @@ static void data_for_a_client_that_is_gone_ends_its_session(void)
 	fd = dial(&c);
 	allocate_by(&c, fd);
 	CU_ASSERT_EQUAL(turn_core_allocations(&turn->core), 1);
-	CU_ASSERT_TRUE(data_from_peer(&c));
+	CU_ASSERT_TRUE(data_from_peer(&c, 4));
 	CU_ASSERT_EQUAL(recv(fd, got, sizeof(got), 0), 40); // a Data indication
 	reset(fd);
 	for (int i = 0; i < 4; i++)
-		CU_ASSERT_TRUE(data_from_peer(&c));
+		CU_ASSERT_TRUE(data_from_peer(&c, 4));
 	CU_ASSERT_EQUAL(turn->core.stats.stream_packets[ST_TURN_TO_CLIENT] < 5, true);
 	settle();
 	CU_ASSERT_EQUAL(turn_core_allocations(&turn->core), 0);
 	CU_ASSERT_EQUAL(turn_streams_count(turn->streams), 0);
-	CU_ASSERT_FALSE(data_from_peer(&c));
+	CU_ASSERT_FALSE(data_from_peer(&c, 4));
 	down();
 }
 
@@ -170,6 +203,90 @@ static void an_answer_to_a_client_that_is_gone_ends_its_session(void)
 	CU_ASSERT_EQUAL(turn_core_allocations(&turn->core), 0);
 	CU_ASSERT_EQUAL(turn_streams_count(turn->streams), 0);
 	down();
+}
+
+static void expect_sent(uint64_t packets, uint64_t bytes, uint64_t dropped)
+{
+	CU_ASSERT_EQUAL(turn->core.stats.stream_packets[ST_TURN_TO_PEER], packets);
+	CU_ASSERT_EQUAL(turn->core.stats.stream_bytes[ST_TURN_TO_PEER], bytes);
+	CU_ASSERT_EQUAL(turn->core.stats.kernel_dropped, dropped);
+}
+
+// The relayed address is none of this machine, so its kernel takes no datagram from it.
+static void what_the_kernel_refuses_is_dropped_and_not_counted(void)
+{
+	struct client c;
+	int fd;
+
+	up();
+	fd = dial(&c);
+	allocate_by(&c, fd);
+	send_to(&c, fd, PEER, 9, 100);
+	expect_sent(0, 0, 1);
+	down();
+	close(fd);
+}
+
+static void dial_pair(struct client c[2], int fd[2])
+{
+	for (int i = 0; i < 2; i++) {
+		fd[i] = dial(&c[i]);
+		allocate_by(&c[i], fd[i]);
+		permit_by(&c[i], fd[i], "192.0.2.1");
+	}
+}
+
+// To a relayed address of the lcores.
+static void send_inside(struct client *c, int fd, size_t len)
+{
+	struct st_addr addr;
+	uint16_t port = 50000;
+
+	addr_parse(&addr, "192.0.2.1");
+	while (turn_allocation_by_relayed(&turn->core, &addr, htons(port)))
+		port++;
+	send_to(c, fd, "192.0.2.1", port, len);
+}
+
+static void streams_are_held_to_the_rate_of_their_allocation(void)
+{
+	struct client c[2];
+	int fd[2];
+
+	up_with("\"allocation_bytes_per_s\": 1, \"allocation_burst_bytes\": 150");
+	dial_pair(c, fd);
+	send_inside(&c[0], fd[0], 100);
+	expect_sent(1, 100, 0);
+	send_inside(&c[0], fd[0], 100);
+	expect_sent(1, 100, 1);
+	// Both ways draw from one.
+	CU_ASSERT_TRUE(data_from_peer(&c[0], 40));
+	CU_ASSERT_EQUAL(turn->core.stats.stream_bytes[ST_TURN_TO_CLIENT], 40);
+	CU_ASSERT_TRUE(data_from_peer(&c[0], 40));
+	CU_ASSERT_EQUAL(turn->core.stats.stream_bytes[ST_TURN_TO_CLIENT], 40);
+	expect_sent(1, 100, 2);
+	send_inside(&c[1], fd[1], 150);
+	expect_sent(2, 250, 2);
+	CU_ASSERT_EQUAL(dp->packets_out, 2);
+	down();
+	close(fd[0]);
+	close(fd[1]);
+}
+
+static void streams_of_a_user_share_a_rate(void)
+{
+	struct client c[2];
+	int fd[2];
+
+	up_with("\"user_bytes_per_s\": 1, \"user_burst_bytes\": 150");
+	dial_pair(c, fd);
+	send_inside(&c[0], fd[0], 100);
+	expect_sent(1, 100, 0);
+	send_inside(&c[1], fd[1], 100);
+	expect_sent(1, 100, 1);
+	down();
+	close(fd[0]);
+	close(fd[1]);
 }
 
 static void sessions_of_streams_end_with_the_server(void)
@@ -244,6 +361,9 @@ int main(void)
 	CU_TestInfo tests[] = {
 		TEST(data_for_a_client_that_is_gone_ends_its_session),
 		TEST(an_answer_to_a_client_that_is_gone_ends_its_session),
+		TEST(what_the_kernel_refuses_is_dropped_and_not_counted),
+		TEST(streams_are_held_to_the_rate_of_their_allocation),
+		TEST(streams_of_a_user_share_a_rate),
 		TEST(sessions_of_streams_end_with_the_server),
 		TEST(a_reload_without_turn_answers_nobody),
 		TEST(without_a_descriptor_left_clients_wait_and_the_main_loop_rests),
