@@ -11,9 +11,25 @@
 #include <arpa/inet.h>
 #include <string.h>
 
+bool turn_allocation_lives(struct turn_core *c, struct turn_allocation *a)
+{
+	bool lives = false;
+
+	for (int f = 0; f < TURN_FAMILIES; f++) {
+		if (a->relayed[f].used && a->relayed[f].until_ms <= c->now_ms)
+			turn_relayed_drop(c, a, f);
+		lives = lives || a->relayed[f].used;
+	}
+	if (!lives)
+		turn_allocation_free(c, a);
+	return lives;
+}
+
 struct turn_allocation *turn_allocation_find(struct turn_core *c, const struct turn_tuple *tuple)
 {
-	return g_hash_table_lookup(c->by_tuple, tuple);
+	struct turn_allocation *a = g_hash_table_lookup(c->by_tuple, tuple);
+
+	return a && turn_allocation_lives(c, a) ? a : NULL;
 }
 
 struct turn_allocation *turn_allocation_by_id(struct turn_core *c, uint32_t id)

@@ -207,18 +207,6 @@ void turn_core_apply(struct turn_core *c, const struct turn_config *config)
 
 // ---- time ------------------------------------------------------------------------------------------
 
-static void look_at(struct turn_core *c, struct turn_allocation *a)
-{
-	for (int f = 0; f < TURN_FAMILIES; f++) {
-		if (a->relayed[f].used && a->relayed[f].until_ms <= c->now_ms)
-			turn_relayed_drop(c, a, f);
-	}
-	if (!a->relayed[TURN_V4].used && !a->relayed[TURN_V6].used)
-		turn_allocation_free(c, a);
-	else
-		turn_allocation_schedule(c, a);
-}
-
 // Deadlines are looked at in the second after they passed, and the data plane has kept them by itself.
 void turn_core_tick(struct turn_core *c)
 {
@@ -236,7 +224,8 @@ void turn_core_tick(struct turn_core *c)
 		g_queue_init(&c->wheel[c->wheel_at % TURN_WHEEL_SLOTS]);
 		while ((l = g_queue_pop_head_link(&due))) {
 			((struct turn_allocation *)l->data)->slot = TURN_WHEEL_SLOTS;
-			look_at(c, l->data);
+			if (turn_allocation_lives(c, l->data))
+				turn_allocation_schedule(c, l->data);
 		}
 	}
 }

@@ -178,6 +178,9 @@ struct turn_user {
 	struct turn_bytes bytes;           // of those in straitd
 };
 
+// Relayed addresses whose time is over end, and the last takes the allocation along: false.
+bool turn_allocation_lives(struct turn_core *c, struct turn_allocation *a);
+// One that lives, or NULL.
 struct turn_allocation *turn_allocation_find(struct turn_core *c, const struct turn_tuple *tuple);
 struct turn_allocation *turn_allocation_by_id(struct turn_core *c, uint32_t id);
 struct turn_allocation *turn_allocation_by_relayed(
