@@ -31,19 +31,26 @@ int turn_request_denied(struct turn_request *r, const struct st_addr *peer, uint
 	return 403;
 }
 
-// More of them than fit need not be told apart.
-static void note_new(const struct turn_request *r, GArray *fresh, const struct st_addr *peer)
+struct peers {
+	GArray *each; // of struct st_addr, each once
+	guint fresh;  // of them without a permission so far
+};
+
+// More of them than fit need not be told apart: the request is refused.
+static void note(struct turn_request *r, struct peers *p, const struct st_addr *peer)
 {
-	for (guint i = 0; i < fresh->len; i++) {
-		if (!memcmp(&g_array_index(fresh, struct st_addr, i), peer, sizeof(*peer)))
+	for (guint i = 0; i < p->each->len; i++) {
+		if (!memcmp(&g_array_index(p->each, struct st_addr, i), peer, sizeof(*peer)))
 			return;
 	}
-	if (fresh->len <= r->core->config->limits.permissions)
-		g_array_append_val(fresh, *peer);
+	if (p->each->len > MAX(r->core->config->limits.permissions, r->alloc->permissions->len))
+		return;
+	g_array_append_val(p->each, *peer);
+	if (!turn_permission_find(r->core, r->alloc, peer))
+		p->fresh++;
 }
 
-// fresh: peers without a permission so far, each once.
-static int check_all(struct turn_request *r, GArray *fresh)
+static int read_peers(struct turn_request *r, struct peers *p)
 {
 	struct st_addr peer;
 	uint16_t port_be;
@@ -57,51 +64,54 @@ static int check_all(struct turn_request *r, GArray *fresh)
 		code = check_peer(r, &peer, port_be);
 		if (code)
 			return code;
-		if (!turn_permission_find(r->core, r->alloc, &peer))
-			note_new(r, fresh, &peer);
+		note(r, p, &peer);
 	}
 	if (n)
 		return n == -EPERM ? 403 : 400;
 	return 0;
 }
 
-static int check(struct turn_request *r)
+// What is there is renewed whatever became of the limit.
+static bool has_room(struct turn_request *r, const struct peers *p)
 {
-	GArray *fresh = g_array_new(FALSE, FALSE, sizeof(struct st_addr));
-	int code = check_all(r, fresh);
-
 	turn_permissions_expire(r->core, r->alloc);
-	if (!code && (r->alloc->permissions->len + fresh->len > r->core->config->limits.permissions ||
-			     !turn_request_new_peers(r, fresh->len)))
-		code = 508;
-	g_array_free(fresh, TRUE);
-	return code;
+	return !p->fresh ||
+	       (r->alloc->permissions->len + p->fresh <= r->core->config->limits.permissions &&
+		       turn_request_new_peers(r, p->fresh));
 }
 
-int turn_request_permission(struct turn_request *r)
+static void permit(struct turn_request *r, const struct peers *p)
 {
 	struct turn_later *later;
 	uint8_t buf[STUN_MAX];
 	struct stun_out o;
-	struct st_addr peer;
-	uint16_t port_be;
-	size_t at = 0;
+
+	turn_reply_begin(&r->reply, &o, buf);
+	later = turn_later_new(r->core, &r->reply, &o);
+	for (guint i = 0; i < p->each->len; i++) {
+		const struct st_addr *peer = &g_array_index(p->each, struct st_addr, i);
+
+		turn_permission_put(r->core, r->alloc, peer);
+		turn_later_expect(later);
+		turn_install_permission(r->core, r->alloc,
+			turn_permission_find(r->core, r->alloc, peer), turn_later_done, later);
+	}
+	turn_later_close(later);
+}
+
+int turn_request_permission(struct turn_request *r)
+{
+	struct peers p = {0};
 	int code;
 
 	if (!r->alloc)
 		return 437;
-	code = check(r);
-	if (code)
-		return code;
-	turn_reply_begin(&r->reply, &o, buf);
-	later = turn_later_new(r->core, &r->reply, &o);
-	while (stun_next_address(r->msg, &at, STUN_ATTR_XOR_PEER_ADDRESS, &peer, &port_be) > 0) {
-		turn_config_unmap(r->core->config, &peer);
-		turn_permission_put(r->core, r->alloc, &peer);
-		turn_later_expect(later);
-		turn_install_permission(r->core, r->alloc,
-			turn_permission_find(r->core, r->alloc, &peer), turn_later_done, later);
-	}
-	turn_later_close(later);
-	return 0;
+	p.each = g_array_new(FALSE, FALSE, sizeof(struct st_addr));
+	code = read_peers(r, &p);
+	if (!code && !has_room(r, &p))
+		code = 508;
+	if (!code)
+		permit(r, &p);
+	g_array_free(p.each, TRUE);
+	return code;
 }

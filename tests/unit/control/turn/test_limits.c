@@ -172,6 +172,9 @@ static void a_peer_named_twice_counts_once(void)
 	}
 	CU_ASSERT_EQUAL(ask(&c), 0);
 	CU_ASSERT_EQUAL(turn_allocation_find(&core, &c.tuple)->permissions->len, 2);
+	CU_ASSERT_EQUAL(dp_double_count(dp, ST_PERMISSION), 2);
+	for (unsigned int i = 0; i < 2; i++)
+		CU_ASSERT_EQUAL(object(ST_PERMISSION, i)->sets, 1); // not a SET for each mention
 	CU_ASSERT_EQUAL(permit(&c, "198.51.100.3"), 508);
 	end();
 }
