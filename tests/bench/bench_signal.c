@@ -106,6 +106,8 @@ static int start(struct server **ret)
 		.max_streams = 1000,
 		.max_streams_per_connection = 10,
 		.connection_rate = 10000000,
+		.max_per_host = 100000,
+		.queue_bytes = 64 << 20,
 		.key_rate = 10000000};
 	int64_t end = g_get_monotonic_time() + UP_S * G_USEC_PER_SEC;
 	char *error = NULL;

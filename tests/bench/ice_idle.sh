@@ -89,7 +89,7 @@ measure() # PEERS
 } 2>&1
 
 must 'the peers build' nbpeer_build
-must 'services' eval 'wan_box wan && service_box && signal_start --connection-rate 20000 --key-rate 20000'
+must 'services' eval 'wan_box wan && service_box && signal_start --connection-rate 20000 --key-rate 20000 --max-per-host 16384'
 must 'a box of peers' eval 'box peers && plug peers eth0 && address peers eth0 192.0.2.50/24'
 must 'boxes' site_boxes a
 result=

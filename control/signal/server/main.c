@@ -49,9 +49,13 @@ static void print_help(void)
 	     "      --metrics [HOST:]PORT  Prometheus text on http://HOST:PORT/metrics (off)\n"
 	     "      --max-streams N      keys registered at a time (16384)\n"
 	     "      --max-streams-per-connection N  (64)\n"
+	     "      --max-per-host N     connections of one address (IPv6: /64), and keys over "
+	     "them "
+	     "(4096)\n"
 	     "      --connection-rate N  messages per second from one connection, burst 10 N "
 	     "(1000)\n"
 	     "      --key-rate N         messages per second to one key, burst 10 N (1000)\n"
+	     "      --queue-memory MB    of messages that wait for slow receivers (64)\n"
 	     "  -r, --run-dir DIR        for the status socket (" DEFAULT_RUN_DIR ")\n"
 	     "      --status             print what the server of that directory does\n"
 	     "      --json               as JSON\n"
@@ -81,8 +85,10 @@ enum {
 	OPT_METRICS,
 	OPT_STREAMS,
 	OPT_PER,
+	OPT_HOST,
 	OPT_CRATE,
 	OPT_KRATE,
+	OPT_QUEUE,
 	OPT_LEVEL
 };
 
@@ -93,8 +99,10 @@ static const struct option longs[] = {
 	{"metrics", required_argument, NULL, OPT_METRICS},
 	{"max-streams", required_argument, NULL, OPT_STREAMS},
 	{"max-streams-per-connection", required_argument, NULL, OPT_PER},
+	{"max-per-host", required_argument, NULL, OPT_HOST},
 	{"connection-rate", required_argument, NULL, OPT_CRATE},
 	{"key-rate", required_argument, NULL, OPT_KRATE},
+	{"queue-memory", required_argument, NULL, OPT_QUEUE},
 	{"run-dir", required_argument, NULL, 'r'},
 	{"status", no_argument, NULL, 's'},
 	{"json", no_argument, NULL, 'j'},
@@ -107,16 +115,25 @@ static const struct option longs[] = {
 // The limits; false: the value is bad.
 static bool parse_limit(int c, struct server_settings *s)
 {
+	uint32_t mb;
+
 	switch (c) {
 	case OPT_STREAMS:
 		return read_number("max-streams", optarg, &s->max_streams);
 	case OPT_PER:
 		return read_number(
 			"max-streams-per-connection", optarg, &s->max_streams_per_connection);
+	case OPT_HOST:
+		return read_number("max-per-host", optarg, &s->max_per_host);
 	case OPT_CRATE:
 		return read_number("connection-rate", optarg, &s->connection_rate);
 	case OPT_KRATE:
 		return read_number("key-rate", optarg, &s->key_rate);
+	case OPT_QUEUE:
+		if (!read_number("queue-memory", optarg, &mb))
+			return false;
+		s->queue_bytes = (uint64_t)mb << 20;
+		return true;
 	default:
 		return false;
 	}
@@ -298,8 +315,10 @@ int main(int argc, char **argv)
 		.run_dir = DEFAULT_RUN_DIR,
 		.server = {.max_streams = 16384,
 			.max_streams_per_connection = 64,
+			.max_per_host = 4096,
 			.connection_rate = 1000,
-			.key_rate = 1000},
+			.key_rate = 1000,
+			.queue_bytes = 64 << 20},
 	};
 	int status;
 

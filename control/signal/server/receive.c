@@ -61,7 +61,8 @@ static bool within_limit(struct server *s, struct receive *r)
 	return c && bucket_take(&c->sends, s->connection_rate, now);
 }
 
-// The whole message is parsed to find the receiver, and passed on as the bytes it came in.
+// The whole message is parsed to find the receiver, and passed on in one piece of its own length: what it came in may be
+// a short part of a long read.
 static bool pass_on(struct server *s, struct receive *r)
 {
 	Signalexchange__EncryptedMessage *m;
@@ -76,7 +77,7 @@ static bool pass_on(struct server *s, struct receive *r)
 		NULL, GRPC_SLICE_LENGTH(all), GRPC_SLICE_START_PTR(all));
 	if (m && m->key && m->remote_key && key_text_valid(m->key) && key_text_valid(m->remote_key)) {
 		good = true;
-		if (!registration_deliver(s, m->remote_key, r->message))
+		if (!registration_deliver(s, m->remote_key, all))
 			COUNT(s, absent);
 	}
 	if (m)

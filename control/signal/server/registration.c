@@ -11,6 +11,7 @@
 
 #define PEER_ID_HEADER    "x-wiretrustee-peer-id"
 #define REGISTERED_HEADER "x-wiretrustee-peer-registered"
+#define QUEUE_OVERHEAD    256 // of a message that waits: its slice, its buffer, its place in the queue
 
 struct registration {
 	struct server_step request, headers, write, closed, status; // at gRPC while pending
@@ -31,10 +32,40 @@ struct registration {
 #define REGISTRATION_OF(step, member)                                                              \
 	((struct registration *)((char *)(step)-offsetof(struct registration, member)))
 
-static void queue_clear(struct registration *r)
+// ---- what waits ---------------------------------------------------------------------------------
+
+static void queued_change(struct server *s, struct registration *r, int64_t bytes)
+{
+	r->queued_bytes += (uint64_t)bytes;
+	s->queued_bytes += (uint64_t)bytes;
+	atomic_store_explicit(&s->counters.queued_bytes, s->queued_bytes, memory_order_relaxed);
+}
+
+static void queue_clear(struct server *s, struct registration *r)
 {
 	g_queue_clear_full(&r->queue, (GDestroyNotify)grpc_byte_buffer_destroy);
-	r->queued_bytes = 0;
+	queued_change(s, r, -(int64_t)r->queued_bytes);
+}
+
+static size_t queue_cost(size_t len)
+{
+	return len + QUEUE_OVERHEAD;
+}
+
+// Counts why there is none. Receivers that don't read can fill all room together, but not keep an ordinary message from
+// one that does: each has a little in any case.
+static bool queue_room(struct server *s, const struct registration *r, size_t cost)
+{
+	if (r->queue.length >= SERVER_QUEUE_MAX || r->queued_bytes + cost > SERVER_QUEUE_BYTES_MAX) {
+		COUNT(s, queue_full);
+		return false;
+	}
+	if (s->queued_bytes + cost > s->max_queued_bytes &&
+		r->queued_bytes + cost > SERVER_QUEUE_BYTES_LOW) {
+		COUNT(s, queues_full);
+		return false;
+	}
+	return true;
 }
 
 static void step_over(struct server *s, struct registration *r)
@@ -42,9 +73,9 @@ static void step_over(struct server *s, struct registration *r)
 	if (--r->pending > 0)
 		return;
 	g_hash_table_remove(s->streams, r);
-	queue_clear(r);
+	queue_clear(s, r);
 	if (r->connection)
-		r->connection->streams--;
+		connections_stream_end(r->connection);
 	grpc_metadata_array_destroy(&r->metadata);
 	if (r->call)
 		grpc_call_unref(r->call);
@@ -100,7 +131,7 @@ static void on_written(struct server *s, struct server_step *step, bool ok)
 	grpc_byte_buffer *b = g_queue_pop_head(&r->queue);
 
 	r->writing = false;
-	r->queued_bytes -= grpc_byte_buffer_length(b);
+	queued_change(s, r, -(int64_t)queue_cost(grpc_byte_buffer_length(b)));
 	if (ok) {
 		COUNT(s, delivered);
 		atomic_fetch_add_explicit(&s->counters.bytes_delivered, grpc_byte_buffer_length(b),
@@ -129,10 +160,10 @@ static void write_next(struct server *s, struct registration *r)
 	grpc_byte_buffer_destroy(copy);
 }
 
-bool registration_deliver(struct server *s, const char *key, grpc_byte_buffer *message)
+bool registration_deliver(struct server *s, const char *key, grpc_slice message)
 {
 	struct registration *r = g_hash_table_lookup(s->registry, key);
-	size_t len = grpc_byte_buffer_length(message);
+	size_t cost = queue_cost(GRPC_SLICE_LENGTH(message));
 
 	if (!r)
 		return false;
@@ -140,13 +171,10 @@ bool registration_deliver(struct server *s, const char *key, grpc_byte_buffer *m
 		COUNT(s, limited_key);
 		return true;
 	}
-	if (g_queue_get_length(&r->queue) >= SERVER_QUEUE_MAX ||
-		r->queued_bytes + len > SERVER_QUEUE_BYTES_MAX) {
-		COUNT(s, queue_full);
+	if (!queue_room(s, r, cost))
 		return true;
-	}
-	g_queue_push_tail(&r->queue, grpc_byte_buffer_copy(message));
-	r->queued_bytes += len;
+	g_queue_push_tail(&r->queue, grpc_raw_byte_buffer_create(&message, 1));
+	queued_change(s, r, (int64_t)cost);
 	write_next(s, r);
 	return true;
 }
@@ -214,10 +242,9 @@ static bool within_limit(struct server *s, struct registration *r)
 	struct connection *c = connections_get(s->connections, name, g_get_monotonic_time());
 
 	gpr_free(name);
-	if (!c || c->streams >= s->max_streams_per_connection ||
-		g_hash_table_size(s->streams) > s->max_streams)
+	if (!c || g_hash_table_size(s->streams) > s->max_streams ||
+		!connections_stream_begin(s->connections, c, s->max_streams_per_connection))
 		return false;
-	c->streams++;
 	r->connection = c;
 	return true;
 }

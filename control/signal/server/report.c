@@ -22,6 +22,7 @@ static const struct figure {
 	}
 	FIGURE(streams, "keys registered", true),
 	FIGURE(connections, "connections that sent or registered lately", true),
+	FIGURE(queued_bytes, "bytes that wait for their receivers", true),
 	FIGURE(registered, "streams registered", false),
 	FIGURE(replaced, "streams ended because their key registered again", false),
 	FIGURE(refused, "streams refused: no key, a bad key, or a limit", false),
@@ -31,6 +32,7 @@ static const struct figure {
 	FIGURE(bytes_delivered, "bytes of delivered messages", false),
 	FIGURE(absent, "messages to keys that are not registered", false),
 	FIGURE(queue_full, "messages dropped because the receiver is slow", false),
+	FIGURE(queues_full, "messages dropped because all that wait together is too much", false),
 	FIGURE(limited_connection, "messages refused by the rate limit of a connection", false),
 	FIGURE(limited_key, "messages dropped by the rate limit of a receiving key", false),
 	FIGURE(malformed, "messages refused: not an EncryptedMessage", false),

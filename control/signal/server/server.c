@@ -268,7 +268,8 @@ struct server *server_new(const struct server_settings *set, char **ret_error)
 	s->max_streams_per_connection = set->max_streams_per_connection;
 	s->connection_rate = set->connection_rate;
 	s->key_rate = set->key_rate;
-	s->connections = connections_new();
+	s->max_queued_bytes = set->queue_bytes;
+	s->connections = connections_new(set->max_per_host);
 	s->registry = g_hash_table_new(g_str_hash, g_str_equal);
 	s->streams = g_hash_table_new(NULL, NULL);
 	s->queue = grpc_completion_queue_create_for_next(NULL);

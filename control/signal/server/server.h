@@ -11,6 +11,7 @@
 #define SERVER_MESSAGE_MAX     65536 // of a Send; more is RESOURCE_EXHAUSTED to the sender
 #define SERVER_QUEUE_MAX       256   // messages waiting for one slow receiver; more are dropped
 #define SERVER_QUEUE_BYTES_MAX (1 << 20)
+#define SERVER_QUEUE_BYTES_LOW 4096  // room of one receiver once all queues together are full
 #define SERVER_CONNECTIONS_MAX 65536 // with state of ours; more are refused as over the limit
 #define SERVER_SLOW_RECEIVER_S 10    // a message not taken for so long ends the stream
 
@@ -19,14 +20,17 @@ struct server_settings {
 	const char *cert_file, *key_file;    // PEM; NULL = cleartext HTTP/2
 	uint32_t max_streams;                // in all
 	uint32_t max_streams_per_connection; // keys registered over one connection
+	uint32_t max_per_host; // connections, and keys registered over them, of one address (IPv6: /64)
 	uint32_t connection_rate; // Sends per second of one connection; burst ten times that
 	uint32_t key_rate;        // messages per second to one key; burst ten times that
+	uint64_t queue_bytes; // waiting for all receivers together, with what it costs to keep them
 };
 
 struct server_stats {
-	uint64_t streams, connections;                // as they are
+	uint64_t streams, connections, queued_bytes;  // as they are
 	uint64_t registered, replaced, refused, slow; // streams since the start
-	uint64_t sends, delivered, absent, queue_full, limited_connection, limited_key, malformed;
+	uint64_t sends, delivered, absent, queue_full, queues_full;
+	uint64_t limited_connection, limited_key, malformed;
 	uint64_t bytes_delivered;
 };
 

@@ -25,6 +25,7 @@ struct server_step {
 #define SERVER_COUNTERS(X)                                                                         \
 	X(streams)                                                                                 \
 	X(connections)                                                                             \
+	X(queued_bytes)                                                                            \
 	X(registered)                                                                              \
 	X(replaced)                                                                                \
 	X(refused)                                                                                 \
@@ -33,6 +34,7 @@ struct server_step {
 	X(delivered)                                                                               \
 	X(absent)                                                                                  \
 	X(queue_full)                                                                              \
+	X(queues_full)                                                                             \
 	X(limited_connection)                                                                      \
 	X(limited_key)                                                                             \
 	X(malformed)                                                                               \
@@ -53,6 +55,7 @@ struct server {
 	bool stopping;                   // the flag was seen
 	void *send_method, *stream_method;
 	uint32_t max_streams, max_streams_per_connection, connection_rate, key_rate;
+	uint64_t max_queued_bytes, queued_bytes; // of all registrations
 	struct connections *connections;
 	GHashTable *registry; // key text -> struct registration *, the newest of each key
 	GHashTable *streams;  // set of struct registration *, also replaced ones until they ended
@@ -69,8 +72,8 @@ void server_step_start(
 
 // registration.c
 void registration_await(struct server *s); // asks gRPC for the next stream
-// Takes the message's bytes (a reference). False: the key has no stream.
-bool registration_deliver(struct server *s, const char *key, grpc_byte_buffer *message);
+// Takes a reference to the message. False: the key has no stream.
+bool registration_deliver(struct server *s, const char *key, grpc_slice message);
 void registration_end_all(struct server *s);
 void registration_sweep(struct server *s, int64_t now); // ends those that don't take their messages
 

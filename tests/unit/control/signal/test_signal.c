@@ -116,6 +116,8 @@ static struct server *serve(uint32_t connection_rate)
 		.max_streams = 100,
 		.max_streams_per_connection = 2,
 		.connection_rate = connection_rate,
+		.max_per_host = 100000,
+		.queue_bytes = 64 << 20,
 		.key_rate = 100000,
 		.cert_file = tls ? TEST_DATA "/tls_cert.pem" : NULL,
 		.key_file = tls ? TEST_DATA "/tls_key.pem" : NULL};
