@@ -273,9 +273,10 @@ bool ice_keeps_answer(struct ice *ice, const struct wg_datagram *d, const struct
 		ice_mux_forged(ice, d, "an answer with a wrong MESSAGE-INTEGRITY");
 		return true;
 	}
-	copy = *c;
-	g_hash_table_remove(ice->wheel->by_tid, c->tid);
-	c->used = false;
+	if (c->answered)
+		return true;
+	c->answered = true;
+	copy = *c; // an op may free k
 	if (stun_class(m) == STUN_SUCCESS) {
 		if (addr_is_zero(&copy.local))
 			copy.local = d->local;

@@ -13,7 +13,9 @@
 
 struct check {
 	uint8_t tid[STUN_TID_LEN];
-	bool used, nomination, controlling; // controlling: as it said
+	bool used, nomination;
+	bool controlling; // as it said
+	bool answered;    // stays known: NetBird says each answer twice
 	uint16_t local_port_be, remote_port_be;
 	struct st_addr local, remote;
 	struct turn_client *turn;

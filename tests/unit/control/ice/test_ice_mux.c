@@ -514,6 +514,29 @@ static void a_controlling_peer_moves_us_only_to_a_pair_that_answers(void)
 	ice_keep_free(k);
 }
 
+// NetBird answers each request twice on its shared port.
+static void an_answer_that_comes_twice_counts_once_and_is_not_charged(void)
+{
+	struct ask ask = {
+		.user = "ourufragourufrag:x", .pwd = ours_pwd, .controlling = true, .nominate = true};
+	struct ice_keep *k;
+	uint8_t buf[256];
+
+	fresh("1");
+	k = ice_keep_new(ice, 1, &path, &ops, NULL);
+	for (unsigned int n = 0; n < 2000; n++) {
+		const char *from = n % 2 ? "10.0.0.8" : "10.0.0.9";
+
+		receive(from, buf, request(buf, sizeof(buf), &ask));
+		answer_from(from, their_pwd);
+		answer_from(from, their_pwd);
+		CU_ASSERT_EQUAL_FATAL(moves, n + 1);
+	}
+	CU_ASSERT_EQUAL(ice->counters.stun_unmatched, 0);
+	CU_ASSERT_EQUAL(ice->counters.stun_limited, 0);
+	ice_keep_free(k);
+}
+
 // Peers of other make nominate once.
 static void a_peer_is_followed_to_another_address_only_when_the_pair_is_dead(void)
 {
@@ -596,6 +619,7 @@ static void two_refusals_of_one_role_change_it_once(void)
 	refuse_role(&first);
 	CU_ASSERT_FALSE(ice_keep_path(k)->controlling);
 	sent = 0;
+	refuse_role(&last);
 	refuse_role(&last);
 	CU_ASSERT_FALSE(ice_keep_path(k)->controlling);
 	run_until(&sent, 1, 5000); // asked again, in the other role
@@ -693,6 +717,7 @@ static CU_TestInfo tests[] = {
 	TEST(who_controls_nominates_the_pair_from_its_new_address),
 	TEST(who_is_controlled_tells_its_owner_of_the_new_address),
 	TEST(a_controlling_peer_moves_us_only_to_a_pair_that_answers),
+	TEST(an_answer_that_comes_twice_counts_once_and_is_not_charged),
 	TEST(a_peer_is_followed_to_another_address_only_when_the_pair_is_dead),
 	TEST(a_role_conflict_is_decided_by_the_tie_breaker),
 	TEST(two_refusals_of_one_role_change_it_once),
