@@ -47,7 +47,7 @@ struct connection {
 	unsigned int in, out; // sources
 	struct turn_tls_session *tls;
 	GByteArray *inbuf, *outbuf;
-	uint64_t began_ms, heard_ms;
+	uint64_t began_ms, bare_ms; // without an allocation since
 	char *source_name;
 	bool dead; // freed when the stack is back at the main loop
 };
@@ -177,6 +177,11 @@ static ssize_t frame_length(const uint8_t *p, size_t len)
 	return -EBADMSG;
 }
 
+static bool has_allocation(const struct connection *c)
+{
+	return turn_allocation_find(&c->streams->turn->core, &c->tuple) != NULL;
+}
+
 static void take_frame(struct connection *c, const uint8_t *p, size_t len)
 {
 	struct turn_core *core = &c->streams->turn->core;
@@ -188,24 +193,41 @@ static void take_frame(struct connection *c, const uint8_t *p, size_t len)
 	turn_core_receive(core, &c->tuple, p, len);
 }
 
-static void take_frames(struct connection *c)
+// Whole frames; how many bytes they were.
+static size_t take_frames(struct connection *c, const uint8_t *p, size_t len)
 {
 	size_t at = 0;
+	ssize_t n;
 
-	while (!c->dead) {
-		ssize_t n = frame_length(c->inbuf->data + at, c->inbuf->len - at);
-
-		if (n < 0) {
+	while (!c->dead && (n = frame_length(p + at, len - at))) {
+		if (n < 0 || (n > TURN_BARE_FRAME && !has_allocation(c))) {
 			end(c);
-			return;
-		}
-		if (!n || (size_t)n > c->inbuf->len - at)
 			break;
-		take_frame(c, c->inbuf->data + at, (size_t)n);
+		}
+		if ((size_t)n > len - at)
+			break;
+		take_frame(c, p + at, (size_t)n);
 		at += (size_t)n;
 	}
-	if (at && !c->dead)
-		g_byte_array_remove_range(c->inbuf, 0, (guint)at);
+	return at;
+}
+
+// What is left of them is kept, in no more memory than it needs.
+static void take_bytes(struct connection *c, const uint8_t *p, size_t len)
+{
+	GByteArray *all = c->inbuf->len ? g_byte_array_append(c->inbuf, p, (guint)len) : NULL;
+	size_t done;
+
+	if (all) {
+		c->inbuf = g_byte_array_new();
+		p = all->data;
+		len = all->len;
+	}
+	done = take_frames(c, p, len);
+	if (!c->dead && done < len)
+		g_byte_array_append(c->inbuf, p + done, (guint)(len - done));
+	if (all)
+		g_byte_array_free(all, TRUE);
 }
 
 // ---- reading ---------------------------------------------------------------------------------------
@@ -269,9 +291,7 @@ static void read_some(struct connection *c)
 			end(c);
 			return;
 		}
-		c->heard_ms = c->streams->turn->core.now_ms;
-		g_byte_array_append(c->inbuf, buf, (guint)n);
-		take_frames(c);
+		take_bytes(c, buf, (size_t)n);
 	}
 }
 
@@ -360,7 +380,7 @@ static void welcome(int fd, void *arg)
 		.inbuf = g_byte_array_new(),
 		.outbuf = g_byte_array_new(),
 		.began_ms = s->turn->core.now_ms,
-		.heard_ms = s->turn->core.now_ms,
+		.bare_ms = s->turn->core.now_ms,
 		.source_name = name};
 	turn_counts_add(s->by_source, name);
 	g_hash_table_insert(s->connections, GUINT_TO_POINTER(t.stream), c);
@@ -544,10 +564,10 @@ void turn_streams_tick(struct turn_streams *s)
 
 		if (c->dead)
 			continue;
-		if (c->state != OPEN && now - c->began_ms > TURN_HANDSHAKE_S * 1000)
-			end(c);
-		else if (now - c->heard_ms > TURN_IDLE_S * 1000 &&
-			 !turn_allocation_find(&s->turn->core, &c->tuple))
+		if (has_allocation(c))
+			c->bare_ms = now;
+		else if ((c->state != OPEN && now - c->began_ms > TURN_HANDSHAKE_S * 1000) ||
+			 now - c->bare_ms > TURN_BARE_S * 1000)
 			end(c);
 	}
 }

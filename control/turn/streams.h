@@ -10,9 +10,9 @@ struct turn;
 struct turn_streams;
 struct turn_tls;
 
-#define TURN_HANDSHAKE_S 10 // to end a TLS handshake in
-#define TURN_IDLE_S      30 // without an allocation and without a word
-#define TURN_FRAME_MAX   (65536 + 24)
+#define TURN_HANDSHAKE_S 10   // to end a TLS handshake in
+#define TURN_BARE_S      30   // without an allocation, whatever it says meanwhile
+#define TURN_BARE_FRAME  4096 // longest message of one without an allocation: none of ours is longer
 #define TURN_OUT_MAX                                                                               \
 	(256u << 10) // unsent bytes of a connection; data beyond is dropped, as UDP would
 

@@ -14,6 +14,25 @@
 #define PEER   "198.51.100.7"
 
 static struct turn *turn;
+static gint64 ahead_us; // of the clock
+
+// Instead of GLib's: the deadlines of connections are on the system's clock.
+gint64 g_get_monotonic_time(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * G_USEC_PER_SEC + now.tv_nsec / 1000 + ahead_us;
+}
+
+static void pass(unsigned int seconds)
+{
+	ahead_us += seconds * G_USEC_PER_SEC;
+	turn_core_clock(&turn->core);
+	turn_core_tick(&turn->core);
+	turn_streams_tick(turn->streams);
+	settle();
+}
 
 static void up_with(const char *limits)
 {
@@ -205,6 +224,104 @@ static void an_answer_to_a_client_that_is_gone_ends_its_session(void)
 	down();
 }
 
+static void wait_connections(unsigned int n)
+{
+	for (int i = 0; i < 10000 && turn_streams_count(turn->streams) != n; i++) {
+		settle();
+		usleep(1000);
+	}
+	CU_ASSERT_EQUAL_FATAL(turn_streams_count(turn->streams), n);
+}
+
+// Sends part of a message and waits until it was read.
+static void say(int fd, const void *data, size_t len)
+{
+	CU_ASSERT_EQUAL_FATAL(send(fd, data, len, MSG_NOSIGNAL), (ssize_t)len);
+	for (int i = 0; i < 20; i++) {
+		settle();
+		usleep(1000);
+	}
+}
+
+static void without_an_allocation_a_connection_ends_whatever_it_says(void)
+{
+	static const uint8_t start[] = {0, 1, 0, 8, 0x21, 0x12, 0xa4, 0x42};
+	struct client c, mute;
+	int fd, other;
+
+	up();
+	other = dial(&mute);
+	allocate_by(&mute, other);
+	fd = dial(&c);
+	wait_connections(2);
+	for (size_t i = 0; i < 3; i++) {
+		say(fd, start + i, 1);
+		CU_ASSERT_EQUAL(turn_streams_count(turn->streams), 2);
+		pass(i < 2 ? 7 : 17);
+	}
+	CU_ASSERT_EQUAL(turn_streams_count(turn->streams), 1);
+	pass(120);
+	CU_ASSERT_EQUAL(turn_streams_count(turn->streams), 1); // it has one, and need not say a word
+	stun_add_u32(request(&mute, STUN_REFRESH), STUN_ATTR_LIFETIME, 0);
+	sign(&mute);
+	CU_ASSERT_EQUAL(exchange(&mute, other), 0);
+	pass(20);
+	CU_ASSERT_EQUAL(turn_streams_count(turn->streams), 1);
+	pass(11);
+	CU_ASSERT_EQUAL(turn_streams_count(turn->streams), 0);
+	down();
+	close(fd);
+	close(other);
+}
+
+static void who_has_no_allocation_has_no_long_messages(void)
+{
+	static const uint8_t head[] = {0x40, 0, 0xff, 0xff}, stun_head[] = {0, 1, 0x20, 0};
+	struct client c[3];
+	int fd[3];
+
+	up();
+	for (int i = 0; i < 3; i++)
+		fd[i] = dial(&c[i]);
+	wait_connections(3);
+	allocate_by(&c[2], fd[2]);
+	say(fd[0], head, sizeof(head));
+	wait_connections(2);
+	say(fd[1], stun_head, sizeof(stun_head));
+	wait_connections(1);
+	say(fd[2], head, sizeof(head));
+	CU_ASSERT_EQUAL(turn_streams_count(turn->streams), 1);
+	down();
+	for (int i = 0; i < 3; i++)
+		close(fd[i]);
+}
+
+// In pieces as a network makes them, and many at once.
+static void messages_are_put_together(void)
+{
+	struct client c;
+	size_t len;
+	int fd;
+
+	up();
+	fd = dial(&c);
+	allocate_by(&c, fd);
+	stun_add_u32(request(&c, STUN_REFRESH), STUN_ATTR_LIFETIME, 600);
+	sign(&c);
+	len = stun_end(&c.o, NULL, 0, false);
+	for (size_t at = 0; at < len; at += 7)
+		say(fd, c.o.data + at, MIN(7, len - at));
+	for (int i = 0; i < 300; i++)
+		CU_ASSERT_EQUAL(send(fd, c.o.data, len, MSG_NOSIGNAL), (ssize_t)len);
+	for (int i = 0; i < 10000 && turn->core.stats.successes[STUN_REFRESH] < 301; i++) {
+		settle();
+		usleep(1000);
+	}
+	CU_ASSERT_EQUAL(turn->core.stats.successes[STUN_REFRESH], 301);
+	down();
+	close(fd);
+}
+
 static void expect_sent(uint64_t packets, uint64_t bytes, uint64_t dropped)
 {
 	CU_ASSERT_EQUAL(turn->core.stats.stream_packets[ST_TURN_TO_PEER], packets);
@@ -361,6 +478,9 @@ int main(void)
 	CU_TestInfo tests[] = {
 		TEST(data_for_a_client_that_is_gone_ends_its_session),
 		TEST(an_answer_to_a_client_that_is_gone_ends_its_session),
+		TEST(without_an_allocation_a_connection_ends_whatever_it_says),
+		TEST(who_has_no_allocation_has_no_long_messages),
+		TEST(messages_are_put_together),
 		TEST(what_the_kernel_refuses_is_dropped_and_not_counted),
 		TEST(streams_are_held_to_the_rate_of_their_allocation),
 		TEST(streams_of_a_user_share_a_rate),
