@@ -4,6 +4,8 @@
 // outlive its object's place in the store. Main loop thread; it never sends and never calls back.
 #include "dp_store.h"
 
+#include "../keyed_hash.h"
+
 #include <stddef.h>
 #include <string.h>
 
@@ -34,15 +36,12 @@ static const struct {
 	KIND(TURN_DENY_PORTS, st_turn_deny_ports_key, st_turn_deny_ports),
 };
 
-// FNV-1a: the keys come from our own config and kernel, not from remotes.
+// Clients of the relay choose their peers, neighbours their addresses.
 static guint key_hash(gconstpointer p)
 {
 	const struct dp_object *o = p;
-	guint h = 2166136261u;
 
-	for (uint16_t i = 0; i < o->key_len; i++)
-		h = (h ^ o->data[i]) * 16777619u;
-	return h;
+	return keyed_hash(o->data, o->key_len);
 }
 
 static gboolean key_equal(gconstpointer a, gconstpointer b)

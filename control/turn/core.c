@@ -3,6 +3,7 @@
 // The TURN server's state as a whole: start, configuration, time; see core.h. Main loop thread.
 #include "core.h"
 
+#include "../keyed_hash.h"
 #include "request.h"
 
 #include <sodium.h>
@@ -11,23 +12,14 @@
 #include <string.h>
 #include <time.h>
 
-static guint bytes_hash(const uint8_t *b, size_t len)
-{
-	guint h = 2166136261u;
-
-	for (size_t i = 0; i < len; i++)
-		h = (h ^ b[i]) * 16777619u;
-	return h;
-}
-
 static guint tuple_hash(gconstpointer p)
 {
-	return bytes_hash(p, sizeof(struct turn_tuple));
+	return keyed_hash(p, sizeof(struct turn_tuple));
 }
 
 static guint relayed_hash(gconstpointer p)
 {
-	return bytes_hash(p, sizeof(struct st_relay_key));
+	return keyed_hash(p, sizeof(struct st_relay_key));
 }
 
 static gboolean relayed_equal(gconstpointer a, gconstpointer b)

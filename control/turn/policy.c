@@ -4,6 +4,7 @@
 #include "policy.h"
 
 #include "../addr.h"
+#include "../keyed_hash.h"
 
 #include <arpa/inet.h>
 #include <stdlib.h>
@@ -62,12 +63,7 @@ bool turn_prefix_has(const struct st_prefix *prefix, const struct st_addr *a)
 
 static guint addr_hash(gconstpointer p)
 {
-	const struct st_addr *a = p;
-	guint h = 2166136261u;
-
-	for (size_t i = 0; i < sizeof(a->b); i++)
-		h = (h ^ a->b[i]) * 16777619u;
-	return h;
+	return keyed_hash(p, sizeof(struct st_addr));
 }
 
 static gboolean addr_equal(gconstpointer a, gconstpointer b)

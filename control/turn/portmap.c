@@ -4,6 +4,7 @@
 // ports, which overlaps the relay range. Main loop thread.
 #include "../addr.h"
 #include "../config/config.h"
+#include "../keyed_hash.h"
 #include "server_parts.h"
 
 #include <arpa/inet.h>
@@ -15,12 +16,7 @@
 
 static guint key_hash(gconstpointer p)
 {
-	const uint8_t *b = p;
-	guint h = 2166136261u;
-
-	for (size_t i = 0; i < sizeof(struct st_portmap_key); i++)
-		h = (h ^ b[i]) * 16777619u;
-	return h;
+	return keyed_hash(p, sizeof(struct st_portmap_key));
 }
 
 static gboolean key_equal(gconstpointer a, gconstpointer b)
