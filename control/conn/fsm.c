@@ -503,7 +503,12 @@ void conn_fsm_path_renominated(struct conn_fsm *f, uint32_t path_id, const struc
 void conn_fsm_init(struct conn_fsm *f, const struct conn_fsm_ops *ops, bool controlling, void *arg)
 {
 	*f = (struct conn_fsm){
-		.ops = ops, .arg = arg, .controlling = controlling, .binds = BINDS_MAX};
+		.ops = ops,
+		.arg = arg,
+		.controlling = controlling,
+		.binds.tokens = BINDS_MAX,
+		.replies.tokens = REPLIES_MAX,
+	};
 	disarm_all(f);
 	paths_init(&f->paths, &paths_ops, f);
 }
@@ -575,7 +580,8 @@ void fsm_wake(struct conn_fsm *f, uint64_t now)
 	event(f, "woken", NULL);
 	fsm_enter(f, CONN_WAITING, now);
 	f->offers = 0;
-	f->due[CONN_TIMER_OFFER] = now;
+	// A peer that goes idle again and again while there is traffic does not get an offer each time.
+	f->due[CONN_TIMER_OFFER] = now + fsm_reply_wait(f, now);
 }
 
 void fsm_idle(struct conn_fsm *f, uint64_t now)

@@ -127,6 +127,12 @@ struct conn_candidates {
 	unsigned int n;
 };
 
+// What a peer may cost us: so much in a row, then one a second.
+struct conn_allowance {
+	unsigned int tokens;
+	uint64_t at; // when it was filled
+};
+
 struct conn_stale {
 	uint64_t hash;
 	uint64_t until;
@@ -140,8 +146,8 @@ struct conn_fsm {
 	bool controlling;
 	bool signal_up;
 	uint64_t due[CONN_TIMERS];
-	unsigned int binds; // tokens: agents that the peer's offers may still cost
-	uint64_t binds_at;
+	struct conn_allowance binds;   // agents that the peer's offers may still cost
+	struct conn_allowance replies; // what its messages make us say
 
 	uint32_t generation; // of the newest agent, never used twice
 	bool agent;          // it lives

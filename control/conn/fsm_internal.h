@@ -33,6 +33,8 @@
 #define HANDSHAKE_FOREIGN_MS 1500 // NetBird begins by itself
 #define REOFFERS_MAX         3
 #define BINDS_MAX            10 // in a row, then one a second
+#define REPLIES_MAX          10 // likewise: answers with all our candidates, offers after GO_IDLE
+#define ALLOWANCE_MS         1000
 
 static inline bool fsm_closed(const struct conn_fsm *f)
 {
@@ -51,6 +53,8 @@ void fsm_send(struct conn_fsm *f, struct conn_message *m);
 void fsm_send_answer(struct conn_fsm *f);
 // The peer's session is over: what is still under way of it is not to be taken for a new one.
 void fsm_stale_remote(struct conn_fsm *f, uint64_t now);
+// How long what the peer makes us say has to wait.
+uint64_t fsm_reply_wait(struct conn_fsm *f, uint64_t now);
 void fsm_arm_better(struct conn_fsm *f, uint64_t now);
 void fsm_wake(struct conn_fsm *f, uint64_t now);
 void fsm_idle(struct conn_fsm *f, uint64_t now);

@@ -57,21 +57,35 @@ static bool is_stale(const struct conn_fsm *f, const struct conn_session *s, uin
 	return false;
 }
 
+static bool allowance_take(struct conn_allowance *a, unsigned int max, uint64_t now)
+{
+	uint64_t earned = now > a->at ? (now - a->at) / ALLOWANCE_MS : 0;
+
+	if (earned) {
+		a->tokens = (unsigned int)MIN(a->tokens + earned, max);
+		a->at = now;
+	}
+	if (!a->tokens)
+		return false;
+	a->tokens--;
+	return true;
+}
+
+uint64_t fsm_reply_wait(struct conn_fsm *f, uint64_t now)
+{
+	if (allowance_take(&f->replies, REPLIES_MAX, now))
+		return 0;
+	f->replies.at += ALLOWANCE_MS; // the next one is taken now
+	return f->replies.at > now ? f->replies.at - now : 0;
+}
+
 // Offers cost us agents. A peer that begins anew all the time gets few.
 static bool bind_allowed(struct conn_fsm *f, uint64_t now)
 {
-	uint64_t earned = (now - f->binds_at) / 1000;
+	bool allowed = allowance_take(&f->binds, BINDS_MAX, now);
 
-	if (earned) {
-		f->binds = (unsigned int)MIN(f->binds + earned, BINDS_MAX);
-		f->binds_at = now;
-	}
-	if (!f->binds) {
-		f->refused++;
-		return false;
-	}
-	f->binds--;
-	return true;
+	f->refused += !allowed;
+	return allowed;
 }
 
 // ---- offers and answers ----------------------------------------------------------------------------------
@@ -87,6 +101,8 @@ static void bind_new(struct conn_fsm *f, const struct conn_message *m, uint64_t 
 // The peer says again what we know. It may not have heard us.
 static void known_session(struct conn_fsm *f, const struct conn_message *m, uint64_t now)
 {
+	uint64_t wait;
+
 	if (m->type == CONN_ANSWER) {
 		f->answer_owed = false;
 		return;
@@ -98,10 +114,12 @@ static void known_session(struct conn_fsm *f, const struct conn_message *m, uint
 	}
 	if (f->due[CONN_TIMER_ANSWER] != CONN_NEVER)
 		return;
-	if (m->session.has_id)
+	// One answer is as good for many copies of an offer as for one.
+	wait = fsm_reply_wait(f, now);
+	if (!wait && m->session.has_id)
 		fsm_send_answer(f);
 	else
-		f->due[CONN_TIMER_ANSWER] = now + ANSWER_DELAY_MS;
+		f->due[CONN_TIMER_ANSWER] = now + MAX(wait, ANSWER_DELAY_MS);
 }
 
 static void new_session(struct conn_fsm *f, const struct conn_message *m, uint64_t now)

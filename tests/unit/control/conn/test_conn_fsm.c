@@ -186,6 +186,39 @@ static void an_offer_that_is_repeated_is_answered_again(void)
 	done();
 }
 
+// Each answer is followed by all our candidates.
+static void an_offer_that_is_repeated_all_the_time_is_answered_once_a_second(void)
+{
+	unsigned int before;
+
+	fresh_alone();
+	hear_offer("peerone"); // it is not connected, and says so ten times in each of 100 rounds
+	before = a->answers;
+	for (int n = 0; n < 100; n++) {
+		for (int k = 0; k < 10; k++)
+			hear_offer("peerone");
+		world_run(w, 100);
+	}
+	CU_ASSERT_TRUE(a->answers - before >= 10);
+	CU_ASSERT_TRUE(a->answers - before <=
+		       25); // ten at once, one in each of ten seconds, and our own schedule's
+	done();
+}
+
+static void a_peer_that_goes_idle_all_the_time_gets_few_offers(void)
+{
+	struct conn_message idle = {.type = CONN_GO_IDLE};
+
+	fresh_alone();
+	for (int n = 0; n < 100; n++) {
+		hear(&idle);
+		conn_fsm_traffic(f, w->now);
+		world_run(w, 100);
+	}
+	CU_ASSERT_TRUE(a->offers >= 10 && a->offers <= 25);
+	done();
+}
+
 static void a_peer_that_begins_anew_all_the_time_costs_few_agents(void)
 {
 	char ufrag[16];
@@ -344,6 +377,8 @@ int main(void)
 		TEST(a_new_session_id_alone_is_a_restarted_peer),
 		TEST(a_new_session_while_connected_keeps_the_old_pair_until_the_new_one),
 		TEST(an_offer_that_is_repeated_is_answered_again),
+		TEST(an_offer_that_is_repeated_all_the_time_is_answered_once_a_second),
+		TEST(a_peer_that_goes_idle_all_the_time_gets_few_offers),
 		TEST(a_peer_that_begins_anew_all_the_time_costs_few_agents),
 		TEST(a_failed_attempt_is_followed_by_one_with_a_new_session),
 		TEST(an_agent_that_says_nothing_is_given_up),
