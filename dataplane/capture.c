@@ -25,7 +25,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define CAPTURES_MAX 64 // over all clients; each may have 8
+#define CAPTURES_MAX 64 // over all clients
 #define POOL_SIZE    1023
 #define RING_SIZE    1024
 #define SNAP_MAX     9216 // jumbo frame
@@ -203,6 +203,15 @@ static void set_clock(void)
 	captures.base_ns = (uint64_t)now.tv_sec * NS_PER_S + (uint64_t)now.tv_nsec;
 }
 
+unsigned int capture_count(int client)
+{
+	unsigned int n = 0;
+
+	for (const struct capture *c = captures.list; c != NULL; c = c->next)
+		n += c->client == client;
+	return n;
+}
+
 static int capture_start(const struct st_capture *body, int fd, int client)
 {
 	int slot = find_slot();
@@ -214,8 +223,8 @@ static int capture_start(const struct st_capture *body, int fd, int client)
 	for (c = captures.list; c != NULL; c = c->next)
 		if (c->client == client && c->c.key.id == body->key.id)
 			return -EEXIST;
-	if (slot < 0)
-		return slot;
+	if (slot < 0 || capture_count(client) == OBSERVED_MAX)
+		return -ENOSPC;
 	c = calloc(1, sizeof(*c));
 	if (c == NULL)
 		return -ENOMEM;

@@ -238,6 +238,7 @@ static void turn(void)
 	bool busy;
 
 	object_clock(now);
+	api_server_clock(now);
 	api_server_poll();
 	busy = events_poll();
 	packet_in_poll();

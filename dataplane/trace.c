@@ -16,7 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define TRACES_MAX 64  // over all clients; each may have 8
+#define TRACES_MAX 64  // over all clients
 #define RECORDS    511 // under way or waiting for main; no more are sampled above
 #define RING_SIZE  1024
 #define NS_SHIFT   24
@@ -181,6 +181,15 @@ static int publish(void)
 	return 0;
 }
 
+unsigned int trace_count(int client)
+{
+	unsigned int n = 0;
+
+	for (const struct request *r = traces.list; r != NULL; r = r->next)
+		n += r->client == client;
+	return n;
+}
+
 int trace_add(const struct st_trace *t, int client)
 {
 	struct request *r;
@@ -191,7 +200,7 @@ int trace_add(const struct st_trace *t, int client)
 	for (r = traces.list; r != NULL; r = r->next)
 		if (r->client == client && r->t.key.id == t->key.id)
 			return -EEXIST;
-	if (traces.count == TRACES_MAX)
+	if (traces.count == TRACES_MAX || trace_count(client) == OBSERVED_MAX)
 		return -ENOSPC;
 	r = calloc(1, sizeof(*r));
 	if (r == NULL)

@@ -8,6 +8,8 @@
 
 #include <stdbool.h>
 
+#define OBSERVED_MAX 8 // traces, and captures, of one client; one more is -ENOSPC
+
 struct packet_trace {
 	struct st_ev_trace ev;
 	uint64_t start; // TSC
@@ -31,9 +33,11 @@ void capture_packets(struct lcore *lc, uint16_t if_id, uint32_t peer_id, struct 
 int trace_init(void);
 void trace_fini(void);
 int trace_add(const struct st_trace *t, int client); // client: api_server's handle
-int trace_remove(uint32_t id, int client);           // -ENOENT when this client has no such trace
+unsigned int trace_count(int client);
+int trace_remove(uint32_t id, int client); // -ENOENT when this client has no such trace
 void trace_remove_client(int client);
 int capture_add(const struct st_capture *c, int fd, int client); // takes fd, closes it on error
+unsigned int capture_count(int client);
 int capture_remove(uint32_t id, int client);
 void capture_remove_client(int client);
 void trace_poll(void);    // delivers records to api_server_trace, packets to pcapng

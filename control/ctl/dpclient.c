@@ -140,6 +140,11 @@ const char *dpclient_explain(int err, const char *run_dir)
 	case -ETIMEDOUT:
 		snprintf(text, sizeof(text), "strait-dp did not answer within %d seconds", ANSWER_S);
 		break;
+	case -EBUSY:
+		snprintf(text, sizeof(text),
+			"strait-dp has as many observers as it takes; end a straitctl trace or "
+			"capture, or try again in a minute");
+		break;
 	case -ECONNRESET:
 		snprintf(text, sizeof(text), "strait-dp closed the connection; see its log");
 		break;

@@ -10,6 +10,7 @@
 #include "../tables/route.h"
 #include "../trace.h"
 #include "client.h"
+#include "listener.h"
 #include "object.h"
 #include "packet_io.h"
 #include "park.h"
@@ -26,7 +27,10 @@
 #include <unistd.h>
 
 #define CLIENTS_MAX      16 // one more is turned away
+#define RESERVED         2  // of these, kept for who may control: observers cannot lock straitd out
 #define BATCHES_PER_TURN 16 // of requests of one client before the others get theirs
+#define HELLO_MS         5000  // to the first HELLO, or the connection is closed
+#define IDLE_MS          60000 // of silence of an observer that neither traces nor captures
 
 static struct {
 	struct client clients[CLIENTS_MAX];
@@ -35,6 +39,7 @@ static struct {
 	struct st_hello self;
 	struct client *controller;
 	uint32_t control_uid;
+	uint64_t now_ms;
 } server = {.epfd = -1, .listener = -1, .control_uid = (uint32_t)-1};
 
 struct request {
@@ -43,52 +48,6 @@ struct request {
 	const uint8_t *blob;
 	int fd; // whoever takes it sets -1; the rest is closed
 };
-
-// ---- socket ----
-
-// A socket file that nobody listens behind is left over from a killed process.
-static int path_clear(const struct sockaddr_un *sa)
-{
-	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0), rc;
-
-	if (fd < 0)
-		return -errno;
-	rc = connect(fd, (const struct sockaddr *)sa, sizeof(*sa)) == 0 ? -EADDRINUSE : 0;
-	close(fd);
-	if (rc == 0 && unlink(sa->sun_path) < 0 && errno != ENOENT)
-		rc = -errno;
-	return rc;
-}
-
-static int listen_at(const char *path, uint32_t gid)
-{
-	struct sockaddr_un sa = {.sun_family = AF_UNIX};
-	mode_t mask;
-	int fd, rc;
-
-	if (strlen(path) >= sizeof(sa.sun_path))
-		return -ENAMETOOLONG;
-	memcpy(sa.sun_path, path, strlen(path));
-	rc = path_clear(&sa);
-	if (rc < 0)
-		return rc;
-	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0)
-		return -errno;
-	mask = umask(0117);
-	rc = bind(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0 ? -errno : 0;
-	umask(mask);
-	if (rc == 0 && gid != (uint32_t)-1 && chown(path, (uid_t)-1, gid) < 0)
-		rc = -errno;
-	if (rc == 0 && listen(fd, CLIENTS_MAX) < 0)
-		rc = -errno;
-	if (rc < 0) {
-		close(fd);
-		return rc;
-	}
-	memcpy(server.path, path, strlen(path) + 1);
-	return fd;
-}
 
 static int watch(int op, int fd, uint32_t events, uint64_t data)
 {
@@ -108,7 +67,8 @@ int api_server_init(const char *path, uint32_t gid, const struct st_hello *self)
 	server.epfd = epoll_create1(EPOLL_CLOEXEC);
 	if (server.epfd < 0)
 		return -errno;
-	server.listener = listen_at(path, gid);
+	server.listener = listener_open(path, gid, CLIENTS_MAX);
+	snprintf(server.path, sizeof(server.path), "%s", path);
 	rc = server.listener < 0 ? server.listener
 				 : watch(EPOLL_CTL_ADD, server.listener, EPOLLIN, CLIENTS_MAX);
 	if (rc < 0) {
@@ -143,26 +103,7 @@ void api_server_fini(void)
 	server.listener = server.epfd = -1;
 }
 
-static void accept_one(void)
-{
-	int fd = accept4(server.listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-
-	if (fd < 0)
-		return;
-	for (int i = 0; i < CLIENTS_MAX; i++) {
-		if (server.clients[i].fd >= 0)
-			continue;
-		if (watch(EPOLL_CTL_ADD, fd, EPOLLIN, (uint64_t)i) < 0)
-			break;
-		client_open(&server.clients[i], fd, i);
-		server.clients[i].interest = EPOLLIN;
-		return;
-	}
-	log_warning("api: connection turned away, there are %d already", CLIENTS_MAX);
-	close(fd);
-}
-
-// ---- HELLO ----
+// ---- places ----
 
 static bool may_control(int fd)
 {
@@ -174,6 +115,78 @@ static bool may_control(int fd)
 	return cred.uid == 0 || cred.uid == geteuid() ||
 	       (server.control_uid != (uint32_t)-1 && cred.uid == server.control_uid);
 }
+
+static int free_place(int fd)
+{
+	int at = -1, nb_free = 0;
+
+	for (int i = 0; i < CLIENTS_MAX; i++) {
+		if (server.clients[i].fd >= 0)
+			continue;
+		at = i;
+		nb_free++;
+	}
+	return nb_free > RESERVED || may_control(fd) ? at : -1;
+}
+
+static void accept_one(void)
+{
+	int fd = accept4(server.listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK), at;
+
+	if (fd < 0)
+		return;
+	at = free_place(fd);
+	if (at >= 0 && watch(EPOLL_CTL_ADD, fd, EPOLLIN, (uint64_t)at) == 0) {
+		client_open(&server.clients[at], fd, at);
+		server.clients[at].interest = EPOLLIN;
+		server.clients[at].since_ms = server.now_ms;
+		return;
+	}
+	log_warning("api: connection turned away, there are too many already");
+	close(fd);
+}
+
+static unsigned int observers(void)
+{
+	unsigned int n = 0;
+
+	for (int i = 0; i < CLIENTS_MAX; i++)
+		n += server.clients[i].fd >= 0 && server.clients[i].greeted &&
+		     !server.clients[i].controller;
+	return n;
+}
+
+// How long it may do nothing.
+static uint64_t patience(const struct client *c)
+{
+	if (!c->greeted)
+		return HELLO_MS;
+	if (c->controller || trace_count(c->handle) > 0 || capture_count(c->handle) > 0)
+		return UINT64_MAX;
+	return IDLE_MS;
+}
+
+static void check_silence(struct client *c)
+{
+	if (c->greeted && c->moved != c->moved_then) {
+		c->moved_then = c->moved;
+		c->since_ms = server.now_ms;
+	}
+	if (server.now_ms - c->since_ms < patience(c))
+		return;
+	log_info("api: silent connection closed greeted=%d", c->greeted);
+	drop_client(c);
+}
+
+void api_server_clock(uint64_t now_ms)
+{
+	server.now_ms = now_ms;
+	for (int i = 0; i < CLIENTS_MAX; i++)
+		if (server.clients[i].fd >= 0)
+			check_silence(&server.clients[i]);
+}
+
+// ---- HELLO ----
 
 void api_server_control_uid(uint32_t uid)
 {
@@ -190,7 +203,7 @@ static bool hung_up(int fd)
 static int take_role(struct client *c, const struct st_hello *h)
 {
 	if (h->role == ST_ROLE_OBSERVER)
-		return 0;
+		return observers() < CLIENTS_MAX - RESERVED ? 0 : -EBUSY;
 	if (h->role != ST_ROLE_CONTROLLER)
 		return -EINVAL;
 	if (!may_control(c->fd))
@@ -431,6 +444,7 @@ static bool take_request(struct datagram *d, void *arg)
 	if (client_full(c) || c->dead)
 		return false;
 	d->fd = -1;
+	c->moved++;
 	memcpy(&r.hdr, d->data, d->len < sizeof(r.hdr) ? d->len : sizeof(r.hdr));
 	rc = request_check(&r, d);
 	if (rc < 0)

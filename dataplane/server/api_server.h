@@ -15,6 +15,8 @@
 int api_server_init(const char *path, uint32_t gid, const struct st_hello *self);
 void api_server_control_uid(uint32_t uid); // who may control besides root and ourselves
 void api_server_fini(void);
+// Each turn of main's loop: who has been silent for too long is closed. CLOCK_MONOTONIC.
+void api_server_clock(uint64_t now_ms);
 void api_server_poll(void);    // serves what is ready and sends held replies that have come due
 bool api_server_holding(void); // replies wait for quiescence: poll again soon
 

@@ -121,8 +121,8 @@ static void send_or_queue(struct client *c, const struct client_msg *msg, bool e
 	if (c->out_head == NULL)
 		rc = st_send(c->fd, iov, 3, msg->fd, MSG_DONTWAIT);
 	if (rc == 0)
-		return;
-	if (is_busy(rc))
+		c->moved++;
+	else if (is_busy(rc))
 		enqueue(c, msg, event);
 	else
 		c->dead = true;
@@ -175,6 +175,7 @@ void client_flush(struct client *c)
 			c->out_tail = NULL;
 		c->nb_out--;
 		c->nb_events -= m->event;
+		c->moved++;
 		out_free(m);
 	}
 	tell_lost(c);

@@ -22,8 +22,10 @@ struct client {
 	int handle;
 	bool greeted;
 	bool controller;
-	bool dead;         // to be closed by the server's loop
-	uint32_t interest; // epoll events that are asked for
+	bool dead;                     // to be closed by the server's loop
+	uint32_t interest;             // epoll events that are asked for
+	uint64_t moved;                // datagrams in and out
+	uint64_t moved_then, since_ms; // when it was last looked whether any did
 	struct out_msg *out_head, *out_tail;
 	uint32_t nb_out, nb_events;
 	uint64_t lost; // events not yet told by OVERRUN

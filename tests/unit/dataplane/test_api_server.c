@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 
 struct thing {
@@ -58,13 +59,20 @@ struct answer {
 	int fd;
 };
 
-static int dial(void)
+static int connected(void)
 {
 	struct sockaddr_un sa = {.sun_family = AF_UNIX};
 	int fd = socket(AF_UNIX, SOCK_SEQPACKET, 0);
 
 	memcpy(sa.sun_path, path, sizeof(path));
 	CU_ASSERT_EQUAL_FATAL(connect(fd, (struct sockaddr *)&sa, sizeof(sa)), 0);
+	return fd;
+}
+
+static int dial(void)
+{
+	int fd = connected();
+
 	api_server_poll();
 	return fd;
 }
@@ -587,6 +595,102 @@ static void the_seventeenth_client_is_turned_away(void)
 	end();
 }
 
+static void observers_leave_a_place_for_the_controller(void)
+{
+	int fds[15], controller;
+
+	begin();
+	for (int i = 0; i < 14; i++) {
+		fds[i] = dial();
+		CU_ASSERT_EQUAL(greet(fds[i], ST_ROLE_OBSERVER), 0);
+	}
+	fds[14] = dial();
+	CU_ASSERT_EQUAL(greet(fds[14], ST_ROLE_OBSERVER), -EBUSY);
+	controller = dial();
+	CU_ASSERT_EQUAL(greet(controller, ST_ROLE_CONTROLLER), 0);
+	CU_ASSERT_EQUAL(set_thing(controller, 1, 1), 0);
+	close(fds[0]);
+	api_server_poll();
+	CU_ASSERT_EQUAL(greet(fds[14], ST_ROLE_OBSERVER), 0);
+	for (int i = 1; i < 15; i++)
+		close(fds[i]);
+	close(controller);
+	end();
+}
+
+// Those that may not control do not get the last two places, whether they say HELLO or not.
+static void strangers_do_not_get_the_last_places(void)
+{
+	int fds[15], own;
+
+	if (geteuid() != 0)
+		return; // nobody else to be
+	begin();
+	CU_ASSERT_EQUAL(chmod(path, 0666), 0);
+	for (int i = 0; i < 15; i++) {
+		CU_ASSERT_EQUAL_FATAL(seteuid(65534), 0);
+		fds[i] = connected();
+		CU_ASSERT_EQUAL_FATAL(seteuid(0), 0);
+		api_server_poll();
+	}
+	CU_ASSERT_FALSE(closed(fds[13]));
+	CU_ASSERT_TRUE(closed(fds[14]));
+	own = dial();
+	CU_ASSERT_EQUAL(greet(own, ST_ROLE_CONTROLLER), 0);
+	for (int i = 0; i < 15; i++)
+		close(fds[i]);
+	close(own);
+	end();
+}
+
+static void who_is_silent_for_long_is_closed(void)
+{
+	struct st_trace t = {.key = {.id = 1}, .count = 1, .one_in = 1};
+	int mute, babbling, idle, busy, tracing, controller;
+	uint64_t now = 1000;
+
+	begin();
+	api_server_clock(now);
+	mute = dial();
+	babbling = dial();
+	idle = dial();
+	busy = dial();
+	tracing = dial();
+	controller = dial();
+	CU_ASSERT_EQUAL(greet(idle, ST_ROLE_OBSERVER), 0);
+	CU_ASSERT_EQUAL(greet(busy, ST_ROLE_OBSERVER), 0);
+	CU_ASSERT_EQUAL(greet(tracing, ST_ROLE_OBSERVER), 0);
+	CU_ASSERT_EQUAL(greet(controller, ST_ROLE_CONTROLLER), 0);
+	ask(tracing, (struct st_msg){.op = ST_OP_SET, .kind = ST_TRACE, .body_len = sizeof(t)}, &t,
+		NULL);
+	CU_ASSERT_EQUAL(status(tracing), 0);
+	for (int i = 0; i < 5; i++, now += 999) {
+		CU_ASSERT_EQUAL(set_thing(babbling, 1, 1), -EPROTO); // no HELLO
+		api_server_clock(now);
+	}
+	CU_ASSERT_FALSE(closed(mute));
+	api_server_clock(now = 6000);
+	CU_ASSERT_TRUE(closed(mute));
+	CU_ASSERT_TRUE(closed(babbling));
+	api_server_clock(now = 50000);
+	CU_ASSERT_EQUAL(set_thing(busy, 1, 1), -EPERM);
+	CU_ASSERT_FALSE(closed(idle));
+	api_server_clock(now = 70000);
+	CU_ASSERT_TRUE(closed(idle));
+	CU_ASSERT_FALSE(closed(busy));
+	api_server_clock(now = 70000 + 60000);
+	CU_ASSERT_TRUE(closed(busy));
+	CU_ASSERT_FALSE(closed(tracing));
+	CU_ASSERT_EQUAL(set_thing(controller, 1, 1), 0);
+	close(mute);
+	close(babbling);
+	close(idle);
+	close(busy);
+	close(tracing);
+	close(controller);
+	end();
+}
+
 int main(void)
 {
 	CU_TestInfo tests[] = {
@@ -609,6 +713,10 @@ int main(void)
 		{"lost events are told", lost_events_are_told},
 		{"a sync over the socket sweeps", a_sync_over_the_socket_sweeps},
 		{"the seventeenth client is turned away", the_seventeenth_client_is_turned_away},
+		{"observers leave a place for the controller",
+			observers_leave_a_place_for_the_controller},
+		{"strangers do not get the last places", strangers_do_not_get_the_last_places},
+		{"who is silent for long is closed", who_is_silent_for_long_is_closed},
 		CU_TEST_INFO_NULL,
 	};
 

@@ -285,9 +285,9 @@ static bool is_closed(int fd)
 	return fcntl(fd, F_GETFD) < 0 && errno == EBADF;
 }
 
-static void expect_refusal(const struct st_capture *c, int fd, int rc)
+static void expect_refusal(const struct st_capture *c, int fd, int client, int rc)
 {
-	CU_ASSERT_EQUAL(capture_add(c, fd, 1), rc);
+	CU_ASSERT_EQUAL(capture_add(c, fd, client), rc);
 	CU_ASSERT(is_closed(fd));
 }
 
@@ -299,34 +299,34 @@ static void what_cannot_be_written_to_is_refused(void)
 	begin();
 	CU_ASSERT_EQUAL_FATAL(pipe(p), 0);
 	CU_ASSERT_EQUAL_FATAL(socketpair(AF_UNIX, SOCK_STREAM, 0, s), 0);
-	expect_refusal(&c, p[0], -EBADF);
-	expect_refusal(&c, s[0], -EINVAL);
-	expect_refusal(&c, open("/dev/null", O_WRONLY), -EINVAL);
+	expect_refusal(&c, p[0], 1, -EBADF);
+	expect_refusal(&c, s[0], 1, -EINVAL);
+	expect_refusal(&c, open("/dev/null", O_WRONLY), 1, -EINVAL);
 	c.if_id = 200; // there is none
-	expect_refusal(&c, dup(p[1]), -ENODEV);
+	expect_refusal(&c, dup(p[1]), 1, -ENODEV);
 	c.if_id = ST_MAX_IFACES;
-	expect_refusal(&c, p[1], -EINVAL);
+	expect_refusal(&c, p[1], 1, -EINVAL);
 	close(s[1]);
 	CU_ASSERT_EQUAL(atomic_load(&trace_flags), 0);
 	end();
 }
 
-static void captures_have_a_number_each_and_a_cap(void)
+static void captures_have_a_number_each_and_caps(void)
 {
 	struct st_capture c = lan_capture;
 	FILE *f = tmpfile();
-	uint32_t n = 0;
 
 	begin();
-	while (n < 1000 && capture_add(&c, dup(fileno(f)), 1) == 0) {
-		n++;
-		c.key.id++;
+	for (int client = 0; client < 8; client++) {
+		for (c.key.id = 0; c.key.id < OBSERVED_MAX; c.key.id++)
+			CU_ASSERT_EQUAL(capture_add(&c, dup(fileno(f)), client), 0);
+		CU_ASSERT_EQUAL(capture_count(client), OBSERVED_MAX);
+		expect_refusal(&c, dup(fileno(f)), client, -ENOSPC);
 	}
-	CU_ASSERT_EQUAL(n, 64);
-	expect_refusal(&c, dup(fileno(f)), -ENOSPC);
+	expect_refusal(&c, dup(fileno(f)), 8, -ENOSPC); // 64 in all
 	CU_ASSERT_EQUAL(capture_remove(5, 1), 0);
 	c.key.id = 6;
-	expect_refusal(&c, dup(fileno(f)), -EEXIST);
+	expect_refusal(&c, dup(fileno(f)), 1, -EEXIST);
 	c.key.id = 5;
 	CU_ASSERT_EQUAL(capture_add(&c, dup(fileno(f)), 1), 0);
 	fclose(f);
@@ -349,7 +349,7 @@ int main(void)
 			a_capture_ends_when_its_reader_can_have_all_of_it},
 		{"a reader that goes ends the capture", a_reader_that_goes_ends_the_capture},
 		{"what cannot be written to is refused", what_cannot_be_written_to_is_refused},
-		{"captures have a number each and a cap", captures_have_a_number_each_and_a_cap},
+		{"captures have a number each and caps", captures_have_a_number_each_and_caps},
 	};
 
 	signal(SIGPIPE, SIG_IGN);
