@@ -108,6 +108,7 @@ static void pick_port(void)
 }
 
 static bool tls;
+static uint32_t key_rate = 100000; // 0: whatever is sent is taken, and nothing delivered
 
 static struct server *serve(uint32_t connection_rate)
 {
@@ -118,7 +119,7 @@ static struct server *serve(uint32_t connection_rate)
 		.connection_rate = connection_rate,
 		.max_per_host = 100000,
 		.queue_bytes = 64 << 20,
-		.key_rate = 100000,
+		.key_rate = key_rate,
 		.cert_file = tls ? TEST_DATA "/tls_cert.pem" : NULL,
 		.key_file = tls ? TEST_DATA "/tls_key.pem" : NULL};
 	char *error = NULL;
@@ -167,6 +168,11 @@ static bool b_up(void)
 static bool both_up(void)
 {
 	return a.up && b.up;
+}
+
+static bool both_down(void)
+{
+	return !a.up && !b.up;
 }
 
 static bool a_down(void)
@@ -386,6 +392,30 @@ static void a_stream_in_doubt_is_asked_and_kept_when_it_delivers(void)
 	run_for(1000); // four times what it has to come back, at eight times the pace
 	CU_ASSERT_TRUE(a.up);
 	CU_ASSERT_EQUAL(say(&a, &b, "as before"), 0);
+	CU_ASSERT_TRUE(wait_until(b_has_one));
+	close_both();
+	server_stop(s);
+}
+
+// It takes heartbeats and answers PINGs, and that is all.
+static void a_service_that_delivers_nothing_is_given_up(void)
+{
+	struct signal_stats stats;
+	struct server *s;
+
+	key_rate = 0;
+	s = serve(1000);
+	key_rate = 100000;
+	open_both();
+	CU_ASSERT_TRUE(wait_until(a_went));
+	signal_client_stats(a.client, &stats);
+	CU_ASSERT_PTR_NOT_NULL(strstr(stats.last_error, "delivers nothing"));
+	CU_ASSERT_TRUE(stats.heartbeats > 0);
+	server_stop(s);
+	CU_ASSERT_TRUE(wait_until(both_down));
+	s = serve(1000);
+	CU_ASSERT_TRUE(wait_until(both_up));
+	CU_ASSERT_EQUAL(say(&a, &b, "by one that does"), 0);
 	CU_ASSERT_TRUE(wait_until(b_has_one));
 	close_both();
 	server_stop(s);
@@ -648,6 +678,8 @@ int main(void)
 			a_stream_is_replaced_when_an_address_is_gone},
 		{"a stream in doubt is asked and kept when it delivers",
 			a_stream_in_doubt_is_asked_and_kept_when_it_delivers},
+		{"a service that delivers nothing is given up",
+			a_service_that_delivers_nothing_is_given_up},
 		{"changed routes leave a stream that is there alone",
 			changed_routes_leave_a_stream_that_is_there_alone},
 		{"a send without a server fails in time", a_send_without_a_server_fails_in_time},
