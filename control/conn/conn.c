@@ -3,6 +3,7 @@
 // The connection of one peer in straitd: the ops of its state machine, and what signal service, ICE and
 // WireGuard tell it; see conn.h. Main loop thread.
 #include "../../crypto/keys.h"
+#include "../ice/candidate.h"
 #include "../wg/wg_internal.h"
 #include "conn_internal.h"
 
@@ -260,22 +261,11 @@ void conn_due(struct conn *c, uint64_t now)
 
 // ---- from the signal service -----------------------------------------------------------------------------------
 
-// "ufrag:pwd"; ":" alone is a peer that does no ICE. False: neither.
-static bool take_credentials(struct ice_credentials *ret, const char *payload)
-{
-	const char *colon = payload ? strchr(payload, ':') : NULL;
-	size_t n = colon ? (size_t)(colon - payload) : 0;
-
-	if (!colon || strchr(colon + 1, ':') || n > ICE_CRED_MAX || strlen(colon + 1) > ICE_CRED_MAX)
-		return false;
-	memcpy(ret->ufrag, payload, n);
-	g_strlcpy(ret->pwd, colon + 1, sizeof(ret->pwd));
-	return !ret->ufrag[0] == !ret->pwd[0];
-}
-
 static bool take_session(struct conn *c, struct conn_message *ret, const struct signal_message *m)
 {
-	if (!take_credentials(&ret->session.cred, m->payload))
+	int r = ice_credentials_parse(&ret->session.cred, m->payload ? m->payload : "");
+
+	if (r && r != -ENOTSUP) // ":" is a peer that does no ICE
 		return false;
 	ret->session.has_id = m->has_session_id;
 	memcpy(ret->session.id, m->session_id, sizeof(ret->session.id));

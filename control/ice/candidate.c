@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //
-// Candidates as text; see candidate.h. Any thread.
+// Candidates and credentials as text; see candidate.h. Any thread.
 #include "candidate.h"
 
 #include "../addr.h"
@@ -61,6 +61,23 @@ bool ice_credentials_valid(const char *ufrag, const char *pwd)
 	return ice_chars(ufrag, UFRAG_MIN, ICE_CRED_MAX) && ice_chars(pwd, PWD_MIN, ICE_CRED_MAX);
 }
 
+int ice_credentials_parse(struct ice_credentials *ret, const char *text)
+{
+	struct ice_credentials c = {0};
+	const char *colon = strchr(text, ':');
+
+	if (!colon || colon - text > ICE_CRED_MAX)
+		return -EINVAL;
+	if (!strcmp(text, ":"))
+		return -ENOTSUP;
+	memcpy(c.ufrag, text, (size_t)(colon - text));
+	if (!ice_credentials_valid(c.ufrag, colon + 1))
+		return -EINVAL;
+	g_strlcpy(c.pwd, colon + 1, sizeof(c.pwd));
+	*ret = c;
+	return 0;
+}
+
 static bool type_parse(enum ice_type *ret, const char *text)
 {
 	for (unsigned int t = 0; t < G_N_ELEMENTS(type_names); t++) {
@@ -113,7 +130,7 @@ int ice_candidate_parse(struct ice_candidate *ret, const char *text)
 		!number(&c.priority, f[3], INT32_MAX) || !number(&port, f[5], UINT16_MAX) ||
 		!type_parse(&c.type, f[7]))
 		return -EINVAL;
-	if (g_ascii_strcasecmp(f[2], "udp"))
+	if (g_ascii_strncasecmp(f[2], "udp", 3)) // as pion, which takes "udp4" as well
 		return -EPROTONOSUPPORT;
 	if (n >= 12 && !strcmp(f[8], "raddr") && !related_parse(&c, f + 8))
 		return -EINVAL;

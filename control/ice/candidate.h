@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //
-// Candidates in the form that NetBird signals (RFC 8839 section 5.1 without "candidate:"). No state.
+// The two texts of NetBird's signal messages: candidates as pion writes them (RFC 8839 section 5.1 without
+// "candidate:"), and "ufrag:pwd" of an offer or answer. No state.
 #pragma once
 
 #include "ice.h"
@@ -18,7 +19,7 @@ struct ice_candidate {
 	uint16_t related_port_be;
 };
 
-// 0; -EMSGSIZE too long; -EINVAL not the grammar, or a component other than 1; -EPROTONOSUPPORT not UDP;
+// 0; -EMSGSIZE too long; -EINVAL not the grammar, or a component other than 1; -EPROTONOSUPPORT not UDP ("udp4" and "udp6" are);
 // -EADDRNOTAVAIL a name (mDNS), multicast, loopback, unspecified, port 0. Unknown extensions are skipped.
 int ice_candidate_parse(struct ice_candidate *ret, const char *text);
 // Into ICE_CANDIDATE_MAX bytes.
@@ -29,5 +30,7 @@ void ice_candidate_foundation(struct ice_candidate *c, const struct st_addr *bas
 uint32_t ice_candidate_priority(enum ice_type type, unsigned int rank);
 // Datagrams may go there: no multicast, loopback, unspecified or broadcast address.
 bool ice_address_usable(const struct st_addr *a);
+// 0, -ENOTSUP: ":" alone, a peer that does no ICE, or -EINVAL. *ret is filled, or left.
+int ice_credentials_parse(struct ice_credentials *ret, const char *text);
 // 4 to 256 (ufrag) or 22 to 256 (pwd) characters of ALPHA / DIGIT / "+" / "/".
 bool ice_credentials_valid(const char *ufrag, const char *pwd);

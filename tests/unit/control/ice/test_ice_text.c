@@ -32,6 +32,9 @@ static void netbirds_candidates_are_read(void)
 						"10.0.0.2 rport 7 generation 0 cid x"),
 		0);
 	CU_ASSERT_EQUAL(ntohs(c.related_port_be), 7);
+	// Whatever begins with udp is UDP to pion.
+	CU_ASSERT_EQUAL(ice_candidate_parse(&c, "1 1 udp4 1 10.0.0.1 1 typ prflx"), 0);
+	CU_ASSERT_EQUAL(ice_candidate_parse(&c, "1 1 UDP6 1 2001:db8::1 1 typ host"), 0);
 }
 
 static void malformed_candidates_are_refused(void)
@@ -107,6 +110,40 @@ static void credentials_are_ice_chars_of_the_right_length(void)
 	CU_ASSERT_FALSE(ice_credentials_valid(longest, "abcdefghijklmnopqrstuv"));
 	longest[ICE_CRED_MAX] = 0;
 	CU_ASSERT_TRUE(ice_credentials_valid(longest, longest));
+}
+
+static void credentials_are_two_parts_at_a_colon(void)
+{
+	static const struct {
+		const char *text;
+		int expected;
+	} cases[] = {
+		{"abcdefghijklmnop:ABCDEFGHIJKLMNOPQRSTUVWXYZabcdef", 0},
+		{"abcd:abcdefghijklmnopqrs+/9", 0},
+		{":", -ENOTSUP},
+		{"", -EINVAL},
+		{"abcdefghijklmnop", -EINVAL},
+		{"abcd:abcdefghijklmnopqrstuv:x", -EINVAL},
+		{":abcdefghijklmnopqrstuv", -EINVAL},
+		{"abcd:", -EINVAL},
+		{"abc:abcdefghijklmnopqrstuv", -EINVAL},
+		{"abcd:abcdefghijklmnopqrstu", -EINVAL},
+		{"ab d:abcdefghijklmnopqrstuv", -EINVAL},
+		{"abcd:abcdefghijklmnopqrstu\n", -EINVAL},
+	};
+	g_autofree char *fill = g_strnfill(ICE_CRED_MAX + 1, 'p');
+	g_autofree char *long_pwd = g_strdup_printf("abcd:%s", fill);
+	g_autofree char *long_ufrag = g_strdup_printf("%s:abcdefghijklmnopqrstuv", fill);
+	struct ice_credentials c = {.ufrag = "kept"};
+
+	for (size_t n = G_N_ELEMENTS(cases); n-- > 0;) {
+		CU_ASSERT_EQUAL(ice_credentials_parse(&c, cases[n].text), cases[n].expected);
+		CU_ASSERT_EQUAL(!strcmp(c.ufrag, "kept"), n > 1);
+	}
+	CU_ASSERT_STRING_EQUAL(c.ufrag, "abcdefghijklmnop");
+	CU_ASSERT_STRING_EQUAL(c.pwd, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdef");
+	CU_ASSERT_EQUAL(ice_credentials_parse(&c, long_pwd), -EINVAL);
+	CU_ASSERT_EQUAL(ice_credentials_parse(&c, long_ufrag), -EINVAL);
 }
 
 static void urls_of_rfc_7064_and_7065_are_read(void)
@@ -213,6 +250,7 @@ static CU_TestInfo tests[] = {
 	TEST(malformed_candidates_are_refused),
 	TEST(foundations_and_priorities_are_those_of_netbird),
 	TEST(credentials_are_ice_chars_of_the_right_length),
+	TEST(credentials_are_two_parts_at_a_colon),
 	TEST(urls_of_rfc_7064_and_7065_are_read),
 	TEST(other_urls_are_refused_with_a_reason),
 	TEST(external_addresses_are_one_per_family_or_pairs),
