@@ -105,6 +105,7 @@ static int first_apply(struct daemon *d, char **ret_error)
 	err = apply(d, d->config, ret_error);
 	if (err)
 		return err;
+	wg_config_settled(d->wg);
 	g_message("straitd: ready config=%s ports=%u interfaces=%u", d->config->file,
 		d->config->ports->len, d->config->wgs->len);
 	notify_send("READY=1\nSTATUS=running");
@@ -458,15 +459,22 @@ static void note_restart(const struct config *a, const struct config *b, cJSON *
 		note(list, "group");
 }
 
+static void cannot_go_back(const char *error)
+{
+	g_critical("straitd: cannot go back to the old configuration error=\"%s\"",
+		error ? error : "unknown");
+}
+
 // Back to what ran before, as far as the kernel lets us.
 static void roll_back(struct daemon *d)
 {
-	char *error = NULL;
+	g_autofree char *host_error = NULL, *error = NULL;
 
-	if (host_apply(d->config, &error) || apply(d, d->config, &error))
-		g_critical("straitd: cannot go back to the old configuration error=\"%s\"",
-			error ? error : "unknown");
-	g_free(error);
+	if (host_apply(d->config, &host_error))
+		cannot_go_back(host_error);
+	// Also then: peers and sessions that are back are better than none.
+	if (apply(d, d->config, &error))
+		cannot_go_back(error);
 }
 
 static int apply_new(struct daemon *d, struct config *c, char **ret_error)
@@ -501,6 +509,7 @@ static int reload(struct daemon *d, cJSON *notes, char **ret_error)
 		config_free(c);
 		return err;
 	}
+	wg_config_settled(d->wg);
 	config_free(d->config);
 	d->config = c;
 	d->reloaded_us = g_get_monotonic_time();

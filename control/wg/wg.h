@@ -26,10 +26,13 @@ void wg_set_own_relay(struct wg *wg,
 	void (*inside)(struct st_addr *addr, uint16_t port_be, void *arg), void *arg);
 void wg_free(struct wg *wg); // this end only: what is in the data plane goes on
 // Applies the difference to what is there; unchanged peers keep their sessions. Interface
-// ids come from ids.h. 0 or -errno with *ret_error.
+// ids come from ids.h. 0 or -errno with *ret_error: peers are as they were where the system refuses a port or mark.
 // c must live until the next call or wg_free.
 int wg_apply(struct wg *wg, const struct config *c, char **ret_error);
-// That one is about to be freed, though it was not applied whole.
+// After wg_apply, when nobody else refused that configuration: the overlay is noted against it. Before that the
+// former configuration and its overlay can come back.
+void wg_config_settled(struct wg *wg);
+// That one is about to be freed, though it was refused.
 void wg_config_gone(struct wg *wg, const struct config *c);
 // Next to a living data plane straitd starts in this order: wg_new, wg_dp_connected, items, wg_apply,
 // wg_dp_recovered, wg_dp_synced. Without one, wg_apply comes first and the rest when it appears.

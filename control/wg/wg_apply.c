@@ -88,7 +88,8 @@ static void remove_other_peers(struct wg_iface *i, const struct config_wg *c)
 	g_hash_table_destroy(keep);
 }
 
-static int apply_iface(struct wg *wg, const struct config_wg *c, char **ret_error)
+// What the system may refuse, before a peer is touched.
+static int claim_iface(struct wg *wg, const struct config_wg *c, char **ret_error)
 {
 	struct wg_iface *i = wg_iface_find(wg, c->name);
 	uint32_t if_id = i ? i->if_id : ids_get(c->name);
@@ -100,7 +101,6 @@ static int apply_iface(struct wg *wg, const struct config_wg *c, char **ret_erro
 	}
 	if (!i)
 		i = wg_iface_new(wg, c->name, if_id);
-	wg_iface_set_key(i, c->private_key);
 	wg_iface_set_mtu(i, c->mtu, c->mss_clamp);
 	r = wg_iface_set_fwmark(i, c->fwmark);
 	if (r) {
@@ -108,9 +108,23 @@ static int apply_iface(struct wg *wg, const struct config_wg *c, char **ret_erro
 			"interface %s: fwmark %u: %s", c->name, c->fwmark, g_strerror(-r));
 		return r;
 	}
-	r = apply_port(i, c->listen_port, ret_error);
-	if (r)
-		return r;
+	return apply_port(i, c->listen_port, ret_error);
+}
+
+static void note_file_key(struct wg_iface *i, const uint8_t private_key[NOISE_KEY_LEN])
+{
+	struct noise_identity id;
+
+	noise_identity_init(&id, private_key);
+	memcpy(i->file_public_key, id.public_key, sizeof(i->file_public_key));
+	noise_identity_fini(&id);
+}
+
+static int apply_iface(struct wg_iface *i, const struct config_wg *c, char **ret_error)
+{
+	int r;
+
+	wg_iface_set_key(i, c->private_key);
 	remove_other_peers(i, c);
 	for (guint n = 0; n < c->peers->len; n++) {
 		r = apply_peer(i, c->peers->pdata[n], ret_error);
@@ -133,51 +147,36 @@ static bool in_config(const struct config *c, const char *name)
 	return false;
 }
 
-static int apply_merged(
-	struct wg *wg, const struct overlay *o, const struct config_wg *file, char **ret_error)
+static int apply_over(struct wg *wg, const struct config *c, const struct overlay *o, char **ret_error)
 {
-	struct config_wg *merged = overlay_merge(o, file);
-	struct noise_identity id;
-	struct wg_iface *i;
-	int r = apply_iface(wg, merged, ret_error);
-
-	overlay_merged_free(merged, file);
-	i = wg_iface_find(wg, file->name);
-	if (!i)
-		return r;
-	noise_identity_init(&id, file->private_key);
-	memcpy(i->file_public_key, id.public_key, sizeof(i->file_public_key));
-	noise_identity_fini(&id);
-	return r;
-}
-
-static int apply_all(struct wg *wg, const struct config *c, const struct overlay *o, char **ret_error)
-{
+	guint n_ifaces = c->wgs->len;
+	struct config_wg **merged = g_new0(struct config_wg *, n_ifaces);
 	int r = 0;
 
-	for (guint n = 0; n < c->wgs->len && !r; n++)
-		r = apply_merged(wg, o, c->wgs->pdata[n], ret_error);
+	for (guint n = 0; n < n_ifaces; n++)
+		merged[n] = overlay_merge(o, c->wgs->pdata[n]);
+	for (guint n = 0; n < n_ifaces && !r; n++)
+		r = claim_iface(wg, merged[n], ret_error);
+	for (guint n = 0; n < n_ifaces && !r; n++) {
+		const struct config_wg *file = c->wgs->pdata[n];
+		struct wg_iface *i = wg_iface_find(wg, file->name);
+
+		note_file_key(i, file->private_key);
+		r = apply_iface(i, merged[n], ret_error);
+	}
+	for (guint n = 0; n < n_ifaces; n++)
+		overlay_merged_free(merged[n], c->wgs->pdata[n]);
+	g_free(merged);
 	return r;
 }
 
-// The overlay must not keep a good configuration from being applied.
-static int apply_without_overlay(struct wg *wg, const struct config *c, char **ret_error)
+int wg_apply_file(struct wg *wg, const struct config *c, char **ret_error)
 {
 	struct overlay *none = overlay_new("", NULL);
-	int r;
+	int r = apply_over(wg, c, none, ret_error);
 
-	g_clear_pointer(ret_error, g_free);
-	r = apply_all(wg, c, none, ret_error);
 	overlay_free(none);
-	if (!r)
-		overlay_keep_aside(wg->overlay);
 	return r;
-}
-
-void wg_config_gone(struct wg *wg, const struct config *c)
-{
-	if (wg->file == c)
-		wg->file = NULL;
 }
 
 int wg_apply(struct wg *wg, const struct config *c, char **ret_error)
@@ -185,6 +184,8 @@ int wg_apply(struct wg *wg, const struct config *c, char **ret_error)
 	int r;
 
 	wg->applied = true;
+	wg->file = NULL;
+	wg->overlay_misfit = false;
 	timers_params_init(&wg->params, c->timer_scale > 0 ? c->timer_scale : 1);
 	for (guint n = wg->ifaces->len; n > 0; n--) {
 		struct wg_iface *i = wg->ifaces->pdata[n - 1];
@@ -192,15 +193,31 @@ int wg_apply(struct wg *wg, const struct config *c, char **ret_error)
 		if (!in_config(c, i->name))
 			wg_iface_free(i);
 	}
-	r = apply_all(wg, c, wg->overlay, ret_error);
-	if (r && !overlay_is_empty(wg->overlay))
-		r = apply_without_overlay(wg, c, ret_error);
-	if (!r) {
-		wg->file = c;
-		if (!overlay_is_empty(wg->overlay))
-			wg_overlay_note(wg);
+	r = apply_over(wg, c, wg->overlay, ret_error);
+	// The overlay must not keep a good configuration from being applied.
+	if (r && !overlay_is_empty(wg->overlay)) {
+		g_clear_pointer(ret_error, g_free);
+		r = wg_apply_file(wg, c, ret_error);
+		wg->overlay_misfit = !r;
 	}
+	if (!r)
+		wg->file = c;
 	if (wg->recovery_done && wg->recovered)
 		wg_recovery_end(wg);
 	return r;
+}
+
+void wg_config_settled(struct wg *wg)
+{
+	if (wg->overlay_misfit)
+		overlay_keep_aside(wg->overlay);
+	else if (!overlay_is_empty(wg->overlay))
+		wg_overlay_note(wg);
+	wg->overlay_misfit = false;
+}
+
+void wg_config_gone(struct wg *wg, const struct config *c)
+{
+	if (wg->file == c)
+		wg->file = NULL;
 }

@@ -91,9 +91,10 @@ struct wg {
 	struct ratelimiter *limiter;
 	struct stamps *stamps;
 	struct wg_pmtu *pmtu;
-	struct seal *seal;         // NULL: the run directory cannot be used
-	struct overlay *overlay;   // what wg(8) changed
-	const struct config *file; // as applied, without the overlay; the daemon's
+	struct seal *seal;       // NULL: the run directory cannot be used
+	struct overlay *overlay; // what wg(8) changed
+	const struct config *file; // as applied, without the overlay; the daemon's. NULL: none is whole
+	bool overlay_misfit;       // it is applied without the overlay
 	guint housekeeping;        // once a second
 	uint64_t under_load_until;
 	uint64_t asleep_ms; // suspended since boot, as of the last look
@@ -224,6 +225,9 @@ void wg_early_portmap(
 bool wg_early_take(struct wg_early *e, const struct st_packet_io *io, const void *data, uint16_t len);
 bool wg_early_just_ready(
 	const struct wg_early *e); // the map came so late that such data may still arrive
+
+// wg_apply.c
+int wg_apply_file(struct wg *wg, const struct config *c, char **ret_error); // without the overlay
 
 // wg_overlay.c
 void wg_overlay_note(struct wg *wg); // after changes: how it differs from the file now

@@ -9,6 +9,7 @@
 
 #include <sodium.h>
 
+#include <errno.h>
 #include <string.h>
 
 static bool same_allowed(const struct peer *p, const struct config_peer *c)
@@ -130,8 +131,11 @@ void wg_overlay_note(struct wg *wg)
 {
 	GPtrArray *ifaces;
 
-	if (!wg->file) // against what? What is noted stays.
+	if (!wg->file) { // against what? What is noted stays.
+		g_warning("overlay: what wg changed ends with the next reload, because the last "
+			  "one failed and could not be taken back");
 		return;
+	}
 	ifaces = overlay_ifaces_new();
 	for (guint n = 0; n < wg->file->wgs->len; n++) {
 		const struct config_wg *c = wg->file->wgs->pdata[n];
@@ -163,6 +167,20 @@ void wg_overlay_status(struct wg *wg, struct cJSON *into)
 
 int wg_overlay_drop(struct wg *wg, char **ret_error)
 {
-	overlay_replace(wg->overlay, overlay_ifaces_new());
-	return wg->file ? wg_apply(wg, wg->file, ret_error) : 0;
+	const struct config *file = wg->file;
+	g_autofree char *ignored = NULL;
+	int r = 0;
+
+	if (!file && wg->applied) {
+		*ret_error = g_strdup("the last reload failed and could not be taken back; "
+				      "mend the configuration and reload first");
+		return -EINVAL;
+	}
+	if (file)
+		r = wg_apply_file(wg, file, ret_error);
+	if (r)
+		(void)wg_apply(wg, file, &ignored); // as it was
+	else
+		overlay_replace(wg->overlay, overlay_ifaces_new());
+	return r;
 }

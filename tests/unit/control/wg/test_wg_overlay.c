@@ -15,12 +15,15 @@
 #include <string.h>
 #include <unistd.h>
 
-#define PORT       "58213"
-#define OTHER_PORT 58214
-#define KEY1       "xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg="
-#define KEY2       "TrMvSoP4jYQlY6RIzBgbssQqY3vxI2Pi+y71lOWWXX0="
-#define PEER1      "{\"name\": \"one\", \"public_key\": \"" KEY1 "\", \"allowed_ips\": [\"10.0.0.0/8\"]}"
-#define PEER2      "{\"name\": \"two\", \"public_key\": \"" KEY2 "\"}"
+#define PORT            "58213"
+#define OTHER_PORT      58214
+#define OTHER_PORT_TEXT "58214"
+#define KEY1            "xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg="
+#define KEY2            "TrMvSoP4jYQlY6RIzBgbssQqY3vxI2Pi+y71lOWWXX0="
+#define PEER1           "{\"name\": \"one\", \"public_key\": \"" KEY1 "\", \"allowed_ips\": [\"10.0.0.0/8\"]}"
+#define PEER2           "{\"name\": \"two\", \"public_key\": \"" KEY2 "\"}"
+#define PEER2_HERE                                                                                 \
+	"{\"name\": \"two\", \"public_key\": \"" KEY2 "\", \"allowed_ips\": [\"10.2.0.0/16\"]}"
 
 static struct dp *dp;
 static struct wg *wg;
@@ -28,34 +31,52 @@ static struct wg_iface *iface;
 static struct config *file;
 static char *dir, *path, *bad;
 
-static struct config *document(const char *peers)
+static struct config *parse(const char *text)
 {
 	char *error = NULL;
-	g_autofree char *text = g_strdup_printf(
-		"{\"wireguard\": [{\"name\": \"wgo\", \"private_key\": "
-		"\"YAnSXJIUQTXTyUQ1VScjWvYgbwZjEGzLAfNSQPWuvlY=\", \"listen_port\": " PORT ", "
-		"\"peers\": [%s]}]}",
-		peers);
 	struct config *c = config_parse("test", text, &error);
 
 	if (error)
 		fprintf(stderr, "%s\n", error);
 	g_free(error);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(c);
 	return c;
+}
+
+#define INTERFACE(name, port, peers)                                                               \
+	"{\"name\": \"" name "\", \"private_key\": "                                               \
+	"\"YAnSXJIUQTXTyUQ1VScjWvYgbwZjEGzLAfNSQPWuvlY=\", \"listen_port\": " port                 \
+	", \"peers\": [" peers "]}"
+
+static struct config *document(const char *peers)
+{
+	g_autofree char *text =
+		g_strdup_printf("{\"wireguard\": [" INTERFACE("wgo", PORT, "%s") "]}", peers);
+
+	return parse(text);
+}
+
+static int apply_config(const struct config *c)
+{
+	char *error = NULL;
+	int r = wg_apply(wg, c, &error);
+
+	CU_ASSERT_EQUAL(r != 0, error != NULL);
+	g_free(error);
+	iface = wg_iface_find(wg, "wgo");
+	return r;
 }
 
 static int apply(const char *peers)
 {
-	struct config *c = document(peers), *old = file;
-	char *error = NULL;
+	struct config *old = file;
 	int r;
 
-	CU_ASSERT_PTR_NOT_NULL_FATAL(c);
-	r = wg_apply(wg, c, &error);
-	g_free(error);
-	file = c;
+	file = document(peers);
+	r = apply_config(file);
+	if (!r)
+		wg_config_settled(wg);
 	config_free(old);
-	iface = wg_iface_find(wg, "wgo");
 	return r;
 }
 
@@ -189,9 +210,7 @@ static void what_the_file_took_over_is_no_change_any_more(void)
 	begin(PEER1);
 	add(KEY2, "10.2.0.0/16");
 	wg_overlay_note(wg);
-	CU_ASSERT_EQUAL(apply(PEER1 ",{\"name\": \"two\", \"public_key\": \"" KEY2
-				    "\", \"allowed_ips\": [\"10.2.0.0/16\"]}"),
-		0);
+	CU_ASSERT_EQUAL(apply(PEER1 "," PEER2_HERE), 0);
 	CU_ASSERT_EQUAL(g_access(path, F_OK), -1);
 	CU_ASSERT_STRING_EQUAL(peer_of(KEY2)->name, "two");
 	down();
@@ -240,9 +259,79 @@ static void an_overlay_that_does_not_fit_gives_way_to_the_file(void)
 	down();
 }
 
-// straitd rolls back to the former document; where that fails too, none is left to compare with.
-static void a_document_that_is_gone_is_not_looked_at(void)
+static void a_port_that_is_taken_costs_no_peer_its_session(void)
 {
+	struct config *second = parse("{\"wireguard\": [" INTERFACE(
+		"wgo", PORT, PEER1) "," INTERFACE("wgp", OTHER_PORT_TEXT, "") "]}");
+	int taken = wg_socket_open(WG_V4, OTHER_PORT, 0);
+	uint64_t one, two;
+
+	CU_ASSERT_TRUE_FATAL(taken >= 0);
+	begin(PEER1);
+	one = peer_of(KEY1)->serial;
+	two = add(KEY2, "10.2.0.0/16")->serial;
+	wg_overlay_note(wg);
+	CU_ASSERT_NOT_EQUAL(apply_config(second), 0);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(peer_of(KEY2));
+	CU_ASSERT_EQUAL(apply_config(file), 0);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(peer_of(KEY2));
+	CU_ASSERT_EQUAL(peer_of(KEY1)->serial, one);
+	CU_ASSERT_EQUAL(peer_of(KEY2)->serial, two);
+	CU_ASSERT_STRING_EQUAL(wg_overlay_source(peer_of(KEY2)), "wg");
+	config_free(second);
+	close(taken);
+	down();
+}
+
+// By ICE or the relay, which come after WireGuard.
+static void what_a_refused_file_took_over_is_wgs_again(void)
+{
+	struct config *refused = document(PEER1 "," PEER2_HERE);
+	uint64_t serial;
+
+	begin(PEER1);
+	serial = add(KEY2, "10.2.0.0/16")->serial;
+	wg_overlay_note(wg);
+	CU_ASSERT_EQUAL(apply_config(refused), 0);
+	CU_ASSERT_EQUAL(apply_config(file), 0);
+	wg_config_gone(wg, refused);
+	config_free(refused);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(peer_of(KEY2));
+	CU_ASSERT_EQUAL(peer_of(KEY2)->serial, serial);
+	restart(PEER1);
+	CU_ASSERT_PTR_NOT_NULL(peer_of(KEY2));
+	down();
+}
+
+static void an_overlay_that_does_not_fit_a_refused_file_stays(void)
+{
+	struct config *refused;
+	int taken;
+
+	begin(PEER1);
+	add(KEY2, "10.2.0.0/16");
+	CU_ASSERT_EQUAL(wg_iface_set_port(iface, OTHER_PORT), 0);
+	wg_overlay_note(wg);
+	refused = parse("{\"wireguard\": [" INTERFACE("wgo", PORT, PEER1) "]}");
+	wg_iface_free(iface);
+	taken = wg_socket_open(WG_V4, OTHER_PORT, 0);
+	CU_ASSERT_TRUE_FATAL(taken >= 0);
+	CU_ASSERT_EQUAL(apply_config(refused), 0);
+	CU_ASSERT_PTR_NULL(peer_of(KEY2));
+	close(taken);
+	CU_ASSERT_EQUAL(apply_config(file), 0);
+	CU_ASSERT_PTR_NOT_NULL(peer_of(KEY2));
+	CU_ASSERT_EQUAL(g_access(path, F_OK), 0);
+	CU_ASSERT_NOT_EQUAL(g_access(bad, F_OK), 0);
+	config_free(refused);
+	down();
+}
+
+// straitd rolls back to the former document; where that fails too, none is left to compare with.
+static void without_a_document_changes_are_not_noted_nor_dropped(void)
+{
+	char *error = NULL;
+
 	begin(PEER1);
 	wg_config_gone(wg, file);
 	config_free(file);
@@ -250,6 +339,10 @@ static void a_document_that_is_gone_is_not_looked_at(void)
 	add(KEY2, "10.2.0.0/16");
 	wg_overlay_note(wg);
 	CU_ASSERT_NOT_EQUAL(g_access(path, F_OK), 0);
+	CU_ASSERT_NOT_EQUAL(wg_overlay_drop(wg, &error), 0);
+	CU_ASSERT_PTR_NOT_NULL(error);
+	g_free(error);
+	CU_ASSERT_PTR_NOT_NULL(peer_of(KEY2));
 	CU_ASSERT_EQUAL(apply(PEER1 "," PEER2), 0);
 	CU_ASSERT_PTR_NOT_NULL(peer_of(KEY2));
 	down();
@@ -281,7 +374,14 @@ int main(void)
 		{"dropping goes back to the file", dropping_goes_back_to_the_file},
 		{"an overlay that does not fit gives way to the file",
 			an_overlay_that_does_not_fit_gives_way_to_the_file},
-		{"a document that is gone is not looked at", a_document_that_is_gone_is_not_looked_at},
+		{"a port that is taken costs no peer its session",
+			a_port_that_is_taken_costs_no_peer_its_session},
+		{"what a refused file took over is wg's again",
+			what_a_refused_file_took_over_is_wgs_again},
+		{"an overlay that does not fit a refused file stays",
+			an_overlay_that_does_not_fit_a_refused_file_stays},
+		{"without a document changes are not noted nor dropped",
+			without_a_document_changes_are_not_noted_nor_dropped},
 		{"a changed private key outlives a restart", a_changed_private_key_outlives_a_restart},
 		CU_TEST_INFO_NULL,
 	};
