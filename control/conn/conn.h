@@ -41,6 +41,7 @@ void conns_status(struct conns *cs, struct cJSON *into);
 bool conn_receive(struct conn_iface *ci, const struct wg_datagram *d);
 // The socket of a port that one peer has for itself; -1: it is none.
 int conn_port_fd(const struct conn_iface *ci, uint16_t port_be, enum wg_family family);
+void conn_port_changed(struct conn_iface *ci); // the interface listens on another one
 void conn_iface_free(struct conn_iface *ci, bool keep_paths); // with the connections of its peers
 void conn_peer_gone(struct peer *p);                          // it is removed
 // Whether a handshake may start while there is no session.

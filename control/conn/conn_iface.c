@@ -107,7 +107,6 @@ static void ice_start(struct conn_iface *ci)
 
 	memcpy(env.name, ci->wg->name, sizeof(env.name));
 	ci->ice = ice_new(&env, NULL);
-	ci->port = ci->wg->port;
 }
 
 int conn_port_fd(const struct conn_iface *ci, uint16_t port_be, enum wg_family family)
@@ -489,10 +488,6 @@ static int apply_iface(
 		g_free(ci->settings_hash);
 		ci->settings_hash = g_steal_pointer(&hash);
 	}
-	if (ci->port != wg->port) {
-		ci->port = wg->port;
-		ice_addresses_changed(ci->ice);
-	}
 	r = signal_start(ci, c, ret_error);
 	if (!r)
 		apply_peers(ci, c);
@@ -556,6 +551,23 @@ void conns_addrs_changed(struct conns *cs)
 									  : SIGNAL_NETWORK_DOUBT);
 		each_conn(ci, network_changed, NULL);
 	}
+}
+
+// The peer sends to the old port until it hears where we are.
+static void port_changed(struct conn *c, void *arg)
+{
+	const struct conn_path *s = c->fsm.paths.selected;
+
+	if (!s || s->path.relayed || s->path.local_port_be != htons(c->iface->wg->port))
+		return;
+	conn_fsm_reconnect(&c->fsm, wg_now());
+	conn_timer_update(c);
+}
+
+void conn_port_changed(struct conn_iface *ci)
+{
+	(void)ice_addresses_changed(ci->ice);
+	each_conn(ci, port_changed, NULL);
 }
 
 void conn_iface_doubt(struct conn_iface *ci)

@@ -62,7 +62,6 @@ struct conn_iface {
 	char *signal_url, *signal_ca;
 	bool signal_up;
 	bool port_reachable, relay_standby;
-	uint16_t port;                // as ice last knew
 	uint8_t public_key[32];       // ours, as it was
 	unsigned int relays;          // TURN servers
 	struct ice_settings settings; // without its servers

@@ -22,6 +22,7 @@ struct ice *ice_new(const struct ice_env *env, const char *program)
 	struct ice *ice = g_new0(struct ice, 1);
 
 	ice->env = *env;
+	ice->port_be = ice_shared_port(ice);
 	ice->program = g_strdup(program);
 	ice->consent_scale = scale_of("STRAIT_ICE_CONSENT_SCALE");
 	ice->turn_scale = scale_of("STRAIT_ICE_TURN_SCALE");
@@ -139,8 +140,21 @@ void ice_network_doubt(struct ice *ice)
 	ice_ports_stun_forget(ice->ports);
 }
 
+// Pairs are not lost with the old port: the peer takes what is authentic from the new one.
+static bool port_changed(struct ice *ice)
+{
+	uint16_t before = ice->port_be;
+
+	ice->port_be = ice_shared_port(ice);
+	if (ice->port_be == before)
+		return false;
+	ice_keeps_port_changed(ice, before);
+	return !ice_port_is_per_peer(ice);
+}
+
 enum ice_hosts_change ice_addresses_changed(struct ice *ice)
 {
+	bool moved = port_changed(ice);
 	GArray *before = g_array_copy(ice->hosts);
 	enum ice_hosts_change change = ICE_HOSTS_SAME;
 
@@ -150,7 +164,7 @@ enum ice_hosts_change ice_addresses_changed(struct ice *ice)
 	else if (!all_within(ice->hosts, before))
 		change = ICE_HOSTS_MORE;
 	g_array_unref(before);
-	if (change == ICE_HOSTS_SAME)
+	if (change == ICE_HOSTS_SAME && !moved)
 		return change;
 	ice_network_doubt(ice);
 	ice_ports_hosts_changed(ice->ports);

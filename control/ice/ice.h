@@ -80,7 +80,8 @@ enum ice_hosts_change {
 	ICE_HOSTS_MORE, // there are new ones
 	ICE_HOSTS_GONE, // some of what we offered is not ours any more
 };
-// Addresses or links changed, or the port did: attempts begin anew when what we offer is different now.
+// Addresses or links changed, or the port did: attempts begin anew when what we offer is different now. Pairs from the
+// old port go on from the new one (`renominated`).
 enum ice_hosts_change ice_addresses_changed(struct ice *ice);
 // The network may be another: what STUN servers said of us is asked for again with the next attempt.
 void ice_network_doubt(struct ice *ice);

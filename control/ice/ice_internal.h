@@ -103,6 +103,7 @@ struct ice {
 	char **external, **blacklist;
 	bool no_v6;
 	bool port_per_peer; // wanted
+	uint16_t port_be;   // the shared one, as it was when addresses were last looked at
 	struct ice_ports *ports;
 	GArray *hosts;      // of struct st_addr: our candidates' bases
 	GHashTable *agents; // number -> struct ice_agent *
@@ -223,7 +224,7 @@ struct stun_client *stun_client_new(struct ice *ice, uint16_t port_be); // 0: th
 void stun_client_free(struct stun_client *s);
 // Asks what is not known freshly. Answers go to ice_agents_reflexive.
 void stun_client_ask(struct stun_client *s);
-void stun_client_forget(struct stun_client *s); // addresses, servers or port changed
+void stun_client_forget(struct stun_client *s); // addresses, servers or port changed: its answers
 // Known ones; at most max.
 unsigned int stun_client_get(
 	const struct stun_client *s, struct ice_reflexive *out, unsigned int max);

@@ -239,6 +239,25 @@ void ice_keeps_park(struct ice *ice)
 	}
 }
 
+void ice_keeps_port_changed(struct ice *ice, uint16_t before_be)
+{
+	GList *all = g_hash_table_get_keys(ice->keeps);
+
+	for (GList *l = all; l; l = l->next) {
+		struct ice_keep *k = l->data;
+
+		if (!g_hash_table_contains(ice->keeps, k) || k->path.relayed ||
+			k->path.local_port_be != before_be)
+			continue;
+		k->path.local_port_be = ice->port_be;
+		k->mapped = (struct st_addr){0};
+		k->check_due = ice_now();
+		keep_arm(k, k->check_due);
+		k->ops->renominated(&k->path, k->arg);
+	}
+	g_list_free(all);
+}
+
 int ice_keep_send(struct ice_keep *k, const void *data, size_t len)
 {
 	if (!k->path.relayed || !k->turn)

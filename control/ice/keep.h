@@ -13,5 +13,6 @@ void ice_keep_stun(struct ice_owner *o, const struct wg_datagram *d, const struc
 // True: it answers a check of a keep, or pretends to.
 bool ice_keeps_answer(struct ice *ice, const struct wg_datagram *d, const struct stun_msg *m,
 	struct turn_client *turn);
-void ice_keeps_park(struct ice *ice);   // the data plane is there again
-void ice_keeps_detach(struct ice *ice); // straitd ends
+void ice_keeps_port_changed(struct ice *ice, uint16_t before_be); // what was the shared port
+void ice_keeps_park(struct ice *ice);                             // the data plane is there again
+void ice_keeps_detach(struct ice *ice);                           // straitd ends

@@ -52,7 +52,14 @@ void stun_client_free(struct stun_client *s)
 
 void stun_client_forget(struct stun_client *s)
 {
-	g_array_set_size(s->questions, 0);
+	for (guint n = s->questions->len; n-- > 0;) {
+		struct question *q = &g_array_index(s->questions, struct question, n);
+
+		if (q->tries) // an attempt waits for the answer, which is as good as that of another question
+			q->answered_ms = 0;
+		else
+			g_array_remove_index_fast(s->questions, n);
+	}
 }
 
 static struct question *find(struct stun_client *s, const struct st_addr *server, uint16_t port_be)

@@ -291,6 +291,8 @@ static void port_replace(struct wg_iface *i, const struct opened *o)
 	for (GList *l = i->peer_list.head; l; l = l->next)
 		endpoint_clear_source(&((struct peer *)l->data)->endpoint);
 	wg_iface_refresh_endpoints(i);
+	if (i->conns)
+		conn_port_changed(i->conns);
 }
 
 int wg_iface_set_port(struct wg_iface *i, uint16_t port)

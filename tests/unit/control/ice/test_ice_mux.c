@@ -39,9 +39,11 @@ static int env_send(const struct st_addr *local, const struct st_addr *remote, u
 	return 0;
 }
 
+static uint16_t shared_port;
+
 static uint16_t env_port(void *arg)
 {
-	return 51820;
+	return shared_port;
 }
 
 static bool env_overlay(const struct st_addr *a, void *arg)
@@ -91,6 +93,7 @@ static void fresh(const char *scale)
 		.inside = env_inside};
 
 	ice_free(ice);
+	shared_port = 51820;
 	g_setenv("STRAIT_ICE_CONSENT_SCALE", scale, TRUE);
 	ice = ice_new(&env, "/nonexistent");
 	sent = losts = gains = moves = doubts = remaps = 0;
@@ -629,6 +632,49 @@ static void two_refusals_of_one_role_change_it_once(void)
 	ice_keep_free(k);
 }
 
+static void a_pair_goes_on_from_the_new_port(void)
+{
+	struct ice_keep *k;
+
+	fresh("1");
+	k = ice_keep_new(ice, 1, &path, &ops, NULL);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(k);
+	(void)ice_addresses_changed(ice);
+	CU_ASSERT_EQUAL(moves, 0); // nothing changed for it
+	shared_port = 51821;
+	(void)ice_addresses_changed(ice);
+	CU_ASSERT_EQUAL(moves, 1);
+	CU_ASSERT_EQUAL(moved.local_port_be, htons(51821));
+	CU_ASSERT_EQUAL(moved.remote_port_be, path.remote_port_be);
+	run_ms(200);
+	CU_ASSERT_TRUE(sent > 0); // asked at once
+	(void)ice_addresses_changed(ice);
+	CU_ASSERT_EQUAL(moves, 1);
+	ice_keep_free(k);
+}
+
+// One peer's doubt about the network is no reason for another's attempt to go without the answer.
+static void a_question_under_way_is_not_forgotten(void)
+{
+	const struct ice_server server = {.url = (char *)"stun:10.0.0.2:51820"};
+	const struct ice_settings settings = {.servers = &server, .nb_servers = 1};
+	struct ice_reflexive got[2];
+
+	fresh("1");
+	ice_apply(ice, &settings);
+	g_array_set_size(ice->hosts, 0);
+	g_array_append_val(ice->hosts, path.local);
+	run_ms(50); // until its address is known
+	stun_client_ask(ice->stun);
+	CU_ASSERT_TRUE_FATAL(sent > 0);
+	ice_network_doubt(ice);
+	answer_from("10.0.0.2", "");
+	CU_ASSERT_EQUAL(stun_client_get(ice->stun, got, 2), 1);
+	CU_ASSERT_EQUAL(memcmp(&got[0].mapped, &seen_as, sizeof(seen_as)), 0);
+	ice_network_doubt(ice); // the answer is
+	CU_ASSERT_EQUAL(stun_client_get(ice->stun, got, 2), 0);
+}
+
 static void a_pair_goes_on_from_its_blob(void)
 {
 	uint8_t blob[ICE_PATH_BLOB_MAX], buf[256];
@@ -721,6 +767,8 @@ static CU_TestInfo tests[] = {
 	TEST(a_peer_is_followed_to_another_address_only_when_the_pair_is_dead),
 	TEST(a_role_conflict_is_decided_by_the_tie_breaker),
 	TEST(two_refusals_of_one_role_change_it_once),
+	TEST(a_pair_goes_on_from_the_new_port),
+	TEST(a_question_under_way_is_not_forgotten),
 	TEST(a_pair_goes_on_from_its_blob),
 	TEST(a_relay_of_ours_behind_a_nat_is_meant_by_its_address_inside),
 	TEST(candidates_are_taken_once_per_address_and_up_to_the_cap),
