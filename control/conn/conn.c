@@ -4,6 +4,7 @@
 // WireGuard tell it; see conn.h. Main loop thread.
 #include "../../crypto/keys.h"
 #include "../ice/candidate.h"
+#include "../text.h"
 #include "../wg/wg_internal.h"
 #include "conn_internal.h"
 
@@ -20,8 +21,11 @@
 
 // ---- ops of the agent --------------------------------------------------------------------------------------
 
-static void note_candidate(GPtrArray *seen, const char *text)
+static void note_candidate(GPtrArray *seen, const char *candidate)
 {
+	char text[CONN_CANDIDATE_LEN];
+
+	text_copy(text, sizeof(text), candidate);
 	for (guint n = 0; n < seen->len; n++) {
 		if (!strcmp(seen->pdata[n], text))
 			return;
@@ -274,7 +278,7 @@ static bool take_session(struct conn *c, struct conn_message *ret, const struct 
 			ret->direct_check || m->features[n] == SIGNAL_FEATURE_DIRECT_CHECK;
 	ret->strait = m->version && g_str_has_prefix(m->version, VERSION_PREFIX);
 	ret->wg_port = m->wg_listen_port <= UINT16_MAX ? (uint16_t)m->wg_listen_port : 0;
-	g_strlcpy(c->version, m->version ? m->version : "", sizeof(c->version));
+	text_copy(c->version, sizeof(c->version), m->version);
 	return true;
 }
 

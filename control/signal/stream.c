@@ -2,6 +2,7 @@
 //
 // The registered stream that messages come on: connects for ever with growing pauses, and gives a stream up
 // that a heartbeat to ourselves doesn't come back on. In the worker's thread.
+#include "../text.h"
 #include "body.h"
 #include "client_internal.h"
 #include "signalexchange.pb-c.h"
@@ -79,15 +80,15 @@ static void note_end(struct stream *s)
 {
 	struct signal_client *c = s->client;
 	char *details = grpc_slice_to_c_string(s->details);
-	const char *why = s->why ? s->why : is_untrusted(details) ? UNTRUSTED : NULL;
+	g_autofree char *status = g_strdup_printf("gRPC status %d: %s", (int)s->code,
+		details[0] ? details : "the service ended the stream");
 
 	g_mutex_lock(&c->stats_lock);
 	c->stats.up = false;
-	if (why)
-		g_strlcpy(c->stats.last_error, why, sizeof(c->stats.last_error));
-	else
-		g_snprintf(c->stats.last_error, sizeof(c->stats.last_error), "gRPC status %d: %s",
-			(int)s->code, details[0] ? details : "the service ended the stream");
+	text_copy(c->stats.last_error, sizeof(c->stats.last_error),
+		s->why                  ? s->why
+		: is_untrusted(details) ? UNTRUSTED
+					: status);
 	g_mutex_unlock(&c->stats_lock);
 	gpr_free(details);
 }
