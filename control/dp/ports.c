@@ -41,13 +41,18 @@ static void port_unref(struct port *p)
 		g_free(p);
 }
 
+static void retry_cancel(struct port *p)
+{
+	if (p->retry)
+		g_source_remove(p->retry);
+	p->retry = 0;
+}
+
 static void port_remove(void *arg)
 {
 	struct port *p = arg;
 
-	if (p->retry)
-		g_source_remove(p->retry);
-	p->retry = 0;
+	retry_cancel(p);
 	p->removed = true;
 	port_unref(p);
 }
@@ -97,6 +102,8 @@ static void on_installed(int status, void *arg)
 	p->installed = !status;
 	if (status)
 		retry_later(p);
+	else
+		retry_cancel(p); // it would close what works
 }
 
 static void install(struct port *p)

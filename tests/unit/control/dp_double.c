@@ -82,6 +82,8 @@ void dp_double_release(struct dp *dp)
 static uint16_t key_len(uint16_t kind)
 {
 	switch (kind) {
+	case ST_PORT:
+		return sizeof(struct st_port_key);
 	case ST_WGIF:
 		return sizeof(struct st_wgif_key);
 	case ST_PORTMAP:
