@@ -5,6 +5,7 @@
 #include "metrics.h"
 
 #include "../addr.h"
+#include "../scrape.h"
 #include "server_parts.h"
 
 #include <arpa/inet.h>
@@ -15,6 +16,7 @@
 struct turn_metrics {
 	struct turn *turn;
 	SoupServer *server;
+	struct scrape *scrape;
 	struct st_addr addr;
 	uint16_t port;
 	GQueue requests; // of struct request *
@@ -23,8 +25,6 @@ struct turn_metrics {
 struct request {
 	struct turn_metrics *metrics; // NULL: the server ended
 	SoupServerMessage *msg;
-	GString *text;
-	bool head;
 	struct st_stat_turn lcores;
 	uint64_t drops[ST_DROP_COUNT];
 	GList link;
@@ -273,6 +273,8 @@ void turn_metrics_stop(struct turn_metrics *m)
 	for (GList *l = m->requests.head; l; l = l->next)
 		((struct request *)l->data)->metrics = NULL;
 	g_queue_init(&m->requests);
+	scrape_free(m->scrape);
+	m->scrape = NULL;
 	soup_server_disconnect(m->server);
 	g_clear_object(&m->server);
 }
@@ -292,7 +294,6 @@ int turn_metrics_apply(struct turn_metrics *m, const struct turn_config *c, char
 	GSocketAddress *address;
 	GError *error = NULL;
 	socklen_t len;
-	bool ok;
 
 	if (m->server && c->metrics_port == m->port &&
 		!memcmp(&c->metrics_addr, &m->addr, sizeof(m->addr)))
@@ -304,9 +305,9 @@ int turn_metrics_apply(struct turn_metrics *m, const struct turn_config *c, char
 	soup_server_add_handler(m->server, NULL, on_request, m, NULL);
 	len = addr_to_sockaddr(&ss, &c->metrics_addr, htons(c->metrics_port));
 	address = g_socket_address_new_from_native(&ss, len);
-	ok = soup_server_listen(m->server, address, 0, &error);
+	m->scrape = scrape_new(m->server, address, &error);
 	g_object_unref(address);
-	if (!ok) {
+	if (!m->scrape) {
 		*ret_error = g_strdup_printf("turn: cannot serve /metrics on %s: %s",
 			tuple_text(text, &c->metrics_addr, htons(c->metrics_port)), error->message);
 		g_error_free(error);

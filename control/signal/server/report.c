@@ -3,6 +3,8 @@
 // One table of figures makes all three forms.
 #include "report.h"
 
+#include "../../scrape.h"
+
 #include <cjson/cJSON.h>
 #include <gio/gio.h>
 
@@ -78,6 +80,7 @@ void report_print(const struct cJSON *status)
 
 struct report_http {
 	SoupServer *soup;
+	struct scrape *scrape;
 	const struct report_source *source;
 };
 
@@ -143,7 +146,8 @@ struct report_http *report_http_new(
 	h->source = source;
 	h->soup = soup_server_new("server-header", "strait-signal", NULL);
 	soup_server_add_handler(h->soup, "/metrics", on_metrics, h, NULL);
-	if (!soup_server_listen(h->soup, a, 0, &error)) {
+	h->scrape = scrape_new(h->soup, a, &error);
+	if (!h->scrape) {
 		*ret_error =
 			g_strdup_printf("metrics: cannot listen on %s: %s", full, error->message);
 		g_error_free(error);
@@ -159,6 +163,7 @@ void report_http_free(struct report_http *h)
 {
 	if (!h)
 		return;
+	scrape_free(h->scrape);
 	soup_server_disconnect(h->soup);
 	g_object_unref(h->soup);
 	g_free(h);

@@ -220,8 +220,9 @@ void dp_keepalive(struct dp *dp, uint32_t peer_id)
 
 void dp_socket_park(struct dp *dp, uint32_t socket_id, const char *purpose, int fd)
 {
-	g_assert(
-		fd >= 0 && (g_str_has_prefix(purpose, "wg ") || g_str_has_prefix(purpose, "ice ")));
+	g_assert(fd >= 0);
+	g_assert(g_str_has_prefix(purpose, "wg ") || g_str_has_prefix(purpose, "ice ") ||
+		 g_str_has_prefix(purpose, "turn "));
 	dp->parked++;
 }
 
