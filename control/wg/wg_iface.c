@@ -300,10 +300,9 @@ int wg_iface_set_port(struct wg_iface *i, uint16_t port)
 	struct opened o;
 	int r = -EADDRINUSE;
 
-	if (i->port && port == i->wanted_port)
-		return 0;
-	if (i->port && port == i->port) {
+	if (i->port && (port == i->port || (port == i->wanted_port && !i->port_pending))) {
 		i->wanted_port = port;
+		i->port_pending = false;
 		return 0;
 	}
 	// At random: the port that the first family got may be taken in the other.

@@ -109,14 +109,14 @@ static void a_restart_takes_back_identity_session_endpoint_and_socket(void)
 
 // ---- configuration and status ------------------------------------------------------------------
 
-static struct config *document(const char *peers)
+static struct config *document(unsigned int port, const char *peers)
 {
 	char *error = NULL;
 	g_autofree char *text = g_strdup_printf(
 		"{\"wireguard\": [{\"name\": \"wgc\", \"private_key\": "
-		"\"YAnSXJIUQTXTyUQ1VScjWvYgbwZjEGzLAfNSQPWuvlY=\", \"listen_port\": 58211, "
+		"\"YAnSXJIUQTXTyUQ1VScjWvYgbwZjEGzLAfNSQPWuvlY=\", \"listen_port\": %u, "
 		"\"peers\": [%s]}]}",
-		peers);
+		port, peers);
 	struct config *c = config_parse("test", text, &error);
 
 	if (!c)
@@ -136,9 +136,9 @@ static struct config *document(const char *peers)
 
 static struct config *applied; // the interfaces refer to it
 
-static void apply(struct wg *wg, const char *peers)
+static void apply(struct wg *wg, unsigned int port, const char *peers)
 {
-	struct config *c = document(peers);
+	struct config *c = document(port, peers);
 	char *error = NULL;
 
 	CU_ASSERT_PTR_NOT_NULL_FATAL(c);
@@ -156,7 +156,7 @@ static void a_reload_touches_only_what_differs(void)
 	uint64_t serial;
 
 	up("127.0.0.1");
-	apply(a.wg, PEER1 "," PEER2);
+	apply(a.wg, 58211, PEER1 "," PEER2);
 	i = wg_iface_find(a.wg, "wgc");
 	CU_ASSERT_PTR_NOT_NULL_FATAL(i);
 	CU_ASSERT_EQUAL(a.wg->ifaces->len, 1); // wga is not in the document
@@ -173,12 +173,42 @@ static void a_reload_touches_only_what_differs(void)
 	CU_ASSERT_STRING_EQUAL(cJSON_GetObjectItem(cJSON_GetArrayItem(peers, 1), "state")->valuestring,
 		"no endpoint");
 	cJSON_Delete(status);
-	apply(a.wg, PEER1);
+	apply(a.wg, 58211, PEER1);
 	CU_ASSERT_EQUAL(i->peer_list.length, 1);
 	CU_ASSERT_EQUAL(((struct peer *)i->peer_list.head->data)->serial, serial);
 	CU_ASSERT_EQUAL(dp_double_count(a.dp, ST_PEER), 1);
 	CU_ASSERT_EQUAL(dp_double_count(a.dp, ST_ALLOWED_IP), 2);
 	settle();
+	down();
+	g_clear_pointer(&applied, config_free);
+}
+
+// An earlier straitd's parked socket has it, and the data plane has not told yet.
+static void a_port_that_is_taken_is_opened_when_it_is_free(void)
+{
+	int taken = wg_socket_open(WG_V4, 58212, 0);
+	struct wg_iface *i;
+
+	CU_ASSERT_TRUE_FATAL(taken >= 0);
+	up("127.0.0.1");
+	a.wg->recovery_done = false;
+	apply(a.wg, 58211, "");
+	i = wg_iface_find(a.wg, "wgc");
+	apply(a.wg, 58212, "");
+	CU_ASSERT_TRUE(i->port_pending);
+	CU_ASSERT_EQUAL(i->port, 58211);
+	close(taken);
+	for (int n = 0; n < 10 && i->port != 58212; n++)
+		(void)WAIT(i->port == 58212); // looked at once a second
+	CU_ASSERT_EQUAL(i->port, 58212);
+	CU_ASSERT_FALSE(i->port_pending);
+	// Back to the one that is open: nothing waits.
+	taken = wg_socket_open(WG_V4, 58211, 0);
+	apply(a.wg, 58211, "");
+	CU_ASSERT_TRUE(i->port_pending);
+	apply(a.wg, 58212, "");
+	CU_ASSERT_FALSE(i->port_pending);
+	close(taken);
 	down();
 	g_clear_pointer(&applied, config_free);
 }
@@ -189,6 +219,8 @@ int main(void)
 		{"a restart takes back identity, session, endpoint and socket",
 			a_restart_takes_back_identity_session_endpoint_and_socket},
 		{"a reload touches only what differs", a_reload_touches_only_what_differs},
+		{"a port that is taken is opened when it is free",
+			a_port_that_is_taken_is_opened_when_it_is_free},
 		CU_TEST_INFO_NULL,
 	};
 
