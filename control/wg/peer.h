@@ -54,7 +54,8 @@ struct peer {
 	struct noise_handshake hs; // our initiation under way, else NOISE_ZEROED
 	uint64_t initiate_generation;
 	uint64_t respond_generation;
-	bool initiating; // a worker is making the initiation
+	uint64_t clear_generation; // of peer_clear_sessions
+	bool initiating;           // a worker is making the initiation
 	bool lost; // had a session in a data plane that is gone; call it when the new one is ready
 
 	// What the data plane holds, as far as straitd knows.

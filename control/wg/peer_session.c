@@ -70,6 +70,7 @@ void peer_clear_sessions(struct peer *p, bool delete_keys)
 	// What workers and the data plane still answer is for a session that nobody wants.
 	p->initiate_generation++;
 	p->respond_generation++;
+	p->clear_generation++;
 	p->initiating = false;
 }
 
@@ -161,7 +162,7 @@ struct install {
 	struct wg *wg;
 	uint32_t peer_id;
 	uint64_t peer_serial;
-	uint64_t generation; // of responses
+	uint64_t generation; // of the peer when it was asked for; see wanted_generation
 	struct peer_keypair keypair;
 	struct message_response response; // leaves when the key is in
 	unsigned int pending;             // answers still to come
@@ -173,6 +174,13 @@ static struct peer *install_peer(const struct install *in)
 	struct peer *p = in->wg->peers[in->peer_id];
 
 	return p && p->serial == in->peer_serial ? p : NULL;
+}
+
+// Moves on when a session under way is wanted no more: all were cleared, or a newer initiation of the same peer
+// was answered.
+static uint64_t wanted_generation(const struct peer *p, bool initiator)
+{
+	return initiator ? p->clear_generation : p->respond_generation;
 }
 
 static void session_initiated(struct peer *p, const struct peer_keypair *k, uint64_t now)
@@ -240,12 +248,11 @@ static void install_done(int status, void *arg)
 	} else if (!p) {
 		// The peer went away meanwhile, and its keys with it.
 		wg_index_put(in->wg->index, in->keypair.index);
-	} else if (in->keypair.initiator) {
-		session_initiated(p, &in->keypair, wg_now());
-	} else if (in->generation != p->respond_generation) {
-		// A newer initiation of the same peer was answered, or all sessions were cleared.
+	} else if (in->generation != wanted_generation(p, in->keypair.initiator)) {
 		dp_key_del(in->wg->dp, in->keypair.index);
 		wg_index_put(in->wg->index, in->keypair.index);
+	} else if (in->keypair.initiator) {
+		session_initiated(p, &in->keypair, wg_now());
 	} else {
 		session_answered(p, in, wg_now());
 	}
@@ -259,7 +266,7 @@ static struct install *install_new(struct peer *p, const struct handshake_job *j
 	in->wg = wg_of(p);
 	in->peer_id = p->id;
 	in->peer_serial = p->serial;
-	in->generation = job->generation;
+	in->generation = wanted_generation(p, initiator);
 	in->keypair = (struct peer_keypair){
 		.index = job->local_index,
 		.remote_index = job->remote_index,

@@ -309,6 +309,25 @@ static void keys_are_deleted_when_the_peer_was_silent_too_long(void)
 	down();
 }
 
+static void a_session_that_is_installed_under_an_earlier_key_is_none(void)
+{
+	uint8_t key[NOISE_KEY_LEN];
+
+	up("127.0.0.1");
+	a.dp->hold = true;
+	peer_initiate(a.peer, false);
+	CU_ASSERT_TRUE_FATAL(WAIT(a.dp->held->len)); // the answer to KEY
+	CU_ASSERT_EQUAL(a.dp->keys->len, 1);
+	randombytes_buf(key, sizeof(key));
+	wg_iface_set_key(a.iface, key);
+	dp_double_release(a.dp);
+	CU_ASSERT_FALSE(peer_has_session(a.peer, wg_now()));
+	CU_ASSERT_EQUAL(a.wg->counters.sessions_initiated, 0);
+	CU_ASSERT_EQUAL(a.dp->keys->len, 0);
+	CU_ASSERT_EQUAL(wg_index_count(a.wg->index), 0);
+	down();
+}
+
 static void handshakes_given_up_take_what_waits_for_them_along(void)
 {
 	struct st_ev_peer ev;
@@ -384,6 +403,8 @@ int main(void)
 		{"activity starts and stops the timers", activity_starts_and_stops_the_timers},
 		{"keys are deleted when the peer was silent too long",
 			keys_are_deleted_when_the_peer_was_silent_too_long},
+		{"a session that is installed under an earlier key is none",
+			a_session_that_is_installed_under_an_earlier_key_is_none},
 		{"handshakes given up take what waits for them along",
 			handshakes_given_up_take_what_waits_for_them_along},
 		{"ids of peers are given out and taken back without a search",
