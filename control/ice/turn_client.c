@@ -163,8 +163,8 @@ void turn_client_describe(const struct turn_client *t, const struct st_addr *pee
 		.port_be = t->relayed_port_be,
 		.transport = (uint8_t)t->p.transport,
 		.socket_id = t->socket_id,
-		.channel = b && b->confirmed ? b->number : 0,
-		.channel_ready = b && b->confirmed,
+		.channel = turn_channel_ready(b) ? b->number : 0,
+		.channel_ready = turn_channel_ready(b),
 	};
 	(void)turn_socket_local(t->socket, &ret->base, &ret->base_port_be);
 }

@@ -6,7 +6,7 @@
 #include "turn_client.h"
 #include "turn_socket.h"
 
-#define TURN_MAX_CHANNELS 32  // of one allocation; more peers get Send indications
+#define TURN_MAX_CHANNELS 32  // of one allocation; more peers get Send indications and a permission
 #define TURN_MAX_PENDING  32  // requests of libnice that are watched
 #define TURN_TEXT_MAX     764 // RFC 8489 14.9, 14.10: 763 bytes
 
@@ -15,6 +15,7 @@ struct turn_binding {
 	struct st_addr peer;
 	uint16_t port_be, number;
 	bool confirmed;
+	uint64_t until; // ms; then it may be gone, and five minutes later it is nobody's
 };
 
 // A request of libnice that is not answered yet.
@@ -76,6 +77,8 @@ const struct turn_binding *turn_channel_numbered(const struct turn_client *t, ui
 // The one that is there, or a new one that is not confirmed; NULL: there are too many.
 struct turn_binding *turn_channel_add(
 	struct turn_client *t, const struct st_addr *peer, uint16_t port_be, uint16_t number);
+void turn_channel_confirm(const struct turn_client *t, struct turn_binding *b);
+bool turn_channel_ready(const struct turn_binding *b); // NULL: no
 uint16_t turn_channel_free_number(const struct turn_client *t);
 
 // turn_watch.c

@@ -151,7 +151,7 @@ int turn_client_send(struct turn_client *t, const struct st_addr *peer, uint16_t
 	uint8_t buf[ST_PACKET_MAX + 128];
 	struct stun_out o;
 
-	if (b && b->confirmed)
+	if (turn_channel_ready(b))
 		return send_channel(t, b->number, data, len);
 	stun_begin(&o, buf, sizeof(buf), STUN_SEND | STUN_INDICATION, NULL);
 	stun_add_address(&o, STUN_ATTR_XOR_PEER_ADDRESS, peer, peer_port_be);

@@ -52,6 +52,21 @@ static void send_bind(struct turn_client *t, const struct turn_binding *b)
 		(void)turn_socket_send(t->socket, buf, len);
 }
 
+// For a peer without a channel: what it sends would not be let through else.
+static void send_permission(struct turn_client *t)
+{
+	uint8_t buf[STUN_MAX];
+	struct stun_out o;
+	size_t len;
+
+	stun_begin(&o, buf, sizeof(buf), STUN_CREATE_PERMISSION | STUN_REQUEST, t->bind.tid);
+	stun_add_address(&o, STUN_ATTR_XOR_PEER_ADDRESS, &t->peer, t->peer_port_be);
+	authenticate(t, &o);
+	len = stun_end(&o, t->key, sizeof(t->key), true);
+	if (len)
+		(void)turn_socket_send(t->socket, buf, len);
+}
+
 // --- their time -----------------------------------------------------------------------------------------
 
 void turn_errand_begin(struct turn_errand *e, uint64_t now)
@@ -97,12 +112,15 @@ uint64_t turn_client_tick(struct turn_client *t, uint64_t now)
 	}
 	if (now >= t->bind.due) {
 		b = turn_channel_add(t, &t->peer, t->peer_port_be, turn_channel_free_number(t));
-		if (b && t->bind.tries < TRIES) {
-			send_bind(t, b);
-			errand_sent(&t->bind, now);
-		} else {
+		if (t->bind.tries >= TRIES) {
 			// Send indications go on; the next round tries again.
 			turn_errand_begin(&t->bind, now + turn_scaled(t, BIND_EVERY_S * 1000));
+		} else {
+			if (b)
+				send_bind(t, b);
+			else
+				send_permission(t);
+			errand_sent(&t->bind, now);
 		}
 	}
 	return MIN(t->refresh.due, t->bind.due);
@@ -155,6 +173,7 @@ bool turn_own_answer(struct turn_client *t, const struct stun_msg *m)
 				: !memcmp(t->bind.tid, stun_tid(m), STUN_TID_LEN)  ? &t->bind
 										   : NULL;
 	struct turn_binding *b;
+	bool bound;
 
 	if (!t->adopted || !e || !e->tries)
 		return false;
@@ -172,10 +191,13 @@ bool turn_own_answer(struct turn_client *t, const struct stun_msg *m)
 		return true;
 	}
 	turn_errand_begin(e, ice_now() + turn_scaled(t, BIND_EVERY_S * 1000));
-	b = turn_channel_to(t, &t->peer, t->peer_port_be);
-	if (b && !b->confirmed) {
-		b->confirmed = true;
+	b = stun_method(m) == STUN_CHANNEL_BIND ? turn_channel_to(t, &t->peer, t->peer_port_be)
+						: NULL;
+	if (!b)
+		return true;
+	bound = turn_channel_ready(b);
+	turn_channel_confirm(t, b);
+	if (!bound)
 		t->ops->bound(t->arg);
-	}
 	return true;
 }

@@ -82,7 +82,7 @@ struct turn_client *turn_client_restore(struct ice *ice, uint32_t peer_id,
 	t->parked = true;
 	t->socket = turn_socket_from_fd(fd, &turn_client_socket_ops, t);
 	if (relay->channel_ready)
-		turn_channel_add(t, &path->remote, path->remote_port_be, relay->channel)->confirmed =
-			true;
+		turn_channel_confirm(t,
+			turn_channel_add(t, &path->remote, path->remote_port_be, relay->channel));
 	return t;
 }

@@ -48,7 +48,7 @@ void turn_watch_success(struct turn_client *t, const struct stun_msg *m, const s
 	case STUN_CHANNEL_BIND:
 		b = p ? turn_channel_add(t, &p->peer, p->port_be, p->number) : NULL;
 		if (b)
-			b->confirmed = true;
+			turn_channel_confirm(t, b);
 		break;
 	}
 }

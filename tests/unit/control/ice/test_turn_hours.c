@@ -18,6 +18,7 @@
 #define ALLOCATION_S 600
 #define PERMISSION_S 300
 #define CHANNEL_S    600
+#define REUSE_S      300
 #define NONCE_S      3600 // coturn's stale-nonce is ten minutes, ours an hour
 #define LOSE_EVERY   7    // of what the client sends
 #define CHANNEL      0x4000
@@ -37,6 +38,7 @@ static struct {
 	char nonce[16];
 	uint64_t allocation_until, permission_until, channel_until, nonce_until;
 	unsigned int received, lost, refreshes, binds, stale, data, expired, bad;
+	unsigned int other_binds, permissions, indications;
 } server;
 
 static struct ice *ice;
@@ -136,8 +138,11 @@ static void request(const struct stun_msg *m)
 		server.bad++;
 		return;
 	}
-	if (stun_method(m) == STUN_REFRESH && stun_find_u32(m, STUN_ATTR_LIFETIME, &lifetime) &&
-		lifetime) {
+	if (stun_method(m) == STUN_CREATE_PERMISSION) {
+		server.permissions++;
+		answer(m, 0, 0);
+	} else if (stun_method(m) == STUN_REFRESH &&
+		   stun_find_u32(m, STUN_ATTR_LIFETIME, &lifetime) && lifetime) {
 		server.refreshes++;
 		server.allocation_until = clock_ms + ALLOCATION_S * 1000;
 		answer(m, ALLOCATION_S, 0);
@@ -148,6 +153,10 @@ static void request(const struct stun_msg *m)
 		server.binds++;
 		server.channel_until = clock_ms + CHANNEL_S * 1000;
 		server.permission_until = clock_ms + PERMISSION_S * 1000;
+		answer(m, 0, 0);
+	} else if (stun_method(m) == STUN_CHANNEL_BIND &&
+		   (number >> 16 != CHANNEL || clock_ms >= server.channel_until + REUSE_S * 1000)) {
+		server.other_binds++;
 		answer(m, 0, 0);
 	} else {
 		server.bad++;
@@ -169,7 +178,11 @@ static void serve(void)
 			server.lost++;
 			continue;
 		}
-		if (stun_parse(&m, buf, (size_t)len) || stun_class(&m) != STUN_REQUEST)
+		if (stun_parse(&m, buf, (size_t)len))
+			server.bad++;
+		else if (m.type == (STUN_SEND | STUN_INDICATION))
+			server.indications++;
+		else if (stun_class(&m) != STUN_REQUEST)
 			server.bad++;
 		else
 			request(&m);
@@ -254,7 +267,7 @@ static void a_relayed_session_lasts_twelve_hours(void)
 	}
 	CU_ASSERT_EQUAL(losts, 0);
 	CU_ASSERT_EQUAL(server.expired, 0); // in no step was anything run out
-	CU_ASSERT_EQUAL(server.bad, 0);
+	CU_ASSERT_EQUAL(server.bad + server.other_binds + server.permissions + server.indications, 0);
 	CU_ASSERT_TRUE(server.lost > 20); // and yet
 	CU_ASSERT_TRUE(server.stale >= HOURS);
 	CU_ASSERT_TRUE(server.refreshes >= HOURS * 3600 / ALLOCATION_S);
@@ -291,11 +304,86 @@ static void a_server_that_does_not_answer_is_noticed(void)
 	end(t);
 }
 
+static void run_for(struct turn_client *t, unsigned int ms)
+{
+	for (uint64_t until = clock_ms + ms; clock_ms < until;) {
+		clock_ms += STEP_MS;
+		(void)turn_client_tick(t, clock_ms);
+		serve();
+		while (g_main_context_iteration(NULL, FALSE))
+			;
+	}
+}
+
+// The channel to where the peer was is nobody's to keep alive.
+static void a_channel_that_ran_out_is_not_sent_on(void)
+{
+	struct turn_client *t;
+	struct st_addr elsewhere;
+	unsigned int data;
+
+	begin();
+	t = take_over();
+	run_for(t, 1000);
+	addr_parse(&elsewhere, "198.51.100.8");
+	turn_client_peer(t, &elsewhere, PEER_PORT_BE);
+	run_for(t, 60000);
+	(void)turn_client_send(t, &peer, PEER_PORT_BE, "data", 4);
+	run_for(t, STEP_MS);
+	CU_ASSERT_EQUAL(server.data, 1); // it is still there
+	run_for(t, CHANNEL_S * 1000);
+	data = server.data;
+	for (int n = 0; n < 2 * LOSE_EVERY; n++)
+		(void)turn_client_send(t, &peer, PEER_PORT_BE, "data", 4);
+	run_for(t, STEP_MS);
+	CU_ASSERT_EQUAL(server.data, data);
+	CU_ASSERT_TRUE(server.indications >= LOSE_EVERY);
+	(void)turn_client_send(t, &elsewhere, PEER_PORT_BE, "data", 4);
+	run_for(t, STEP_MS);
+	CU_ASSERT_EQUAL(server.bad, 0);
+	end(t);
+}
+
+// A peer that moves all day: each of its addresses is let through, by a channel as long as there are some.
+static void a_peer_that_moves_all_day_is_let_through(void)
+{
+	unsigned int moves = 0, before;
+	struct st_addr moved;
+	struct turn_client *t;
+
+	begin();
+	t = take_over();
+	for (; moves < 200; moves++) { // one a minute: old channels are free again in time
+		g_autofree char *text = g_strdup_printf("203.0.113.%u", moves + 1);
+
+		addr_parse(&moved, text);
+		before = server.other_binds;
+		turn_client_peer(t, &moved, PEER_PORT_BE);
+		run_for(t, 60000);
+		CU_ASSERT_TRUE(server.other_binds > before);
+	}
+	CU_ASSERT_EQUAL(server.permissions, 0);
+	for (moves = 0; moves < 60; moves++) { // each two seconds: there are not so many
+		g_autofree char *text = g_strdup_printf("198.18.0.%u", moves + 1);
+
+		addr_parse(&moved, text);
+		before = server.other_binds + server.permissions;
+		turn_client_peer(t, &moved, PEER_PORT_BE);
+		run_for(t, 2000);
+		CU_ASSERT_TRUE(server.other_binds + server.permissions > before);
+	}
+	CU_ASSERT_TRUE(server.permissions > 20);
+	CU_ASSERT_EQUAL(losts, 0);
+	end(t);
+}
+
 int main(void)
 {
 	CU_TestInfo tests[] = {
 		TEST(a_relayed_session_lasts_twelve_hours),
 		TEST(a_server_that_does_not_answer_is_noticed),
+		TEST(a_channel_that_ran_out_is_not_sent_on),
+		TEST(a_peer_that_moves_all_day_is_let_through),
 		CU_TEST_INFO_NULL,
 	};
 
