@@ -71,6 +71,7 @@ static int op_agent_new(
 		.ours = ours};
 
 	g_ptr_array_set_size(c->local_seen, 0);
+	g_ptr_array_set_size(c->remote_seen, 0);
 	c->agent = ice_agent_new(c->iface->ice, &attempt, &agent_ops, c);
 	c->agent_generation = generation;
 	return c->agent ? 0 : errno ? -errno : -EAGAIN;
@@ -112,8 +113,10 @@ static int op_agent_candidate(uint32_t generation, const char *candidate, void *
 	struct conn *c = arg;
 	int r = ice_agent_candidate(c->agent, candidate);
 
-	if (!r || r == -EALREADY)
+	if (!r || r == -EALREADY) {
+		note_candidate(c->remote_seen, candidate);
 		return 0;
+	}
 	// Inside our tunnels: honest peers say that as well, of the LAN behind them.
 	if (r == -EHOSTUNREACH)
 		g_info("conn: candidate inside our tunnels refused peer=%s", c->peer->name);
@@ -303,9 +306,6 @@ void conn_message(struct conn *c, const struct signal_message *m)
 			return;
 		}
 		in.candidate = m->payload;
-		if (c->fsm.phase == CONN_WAITING || c->fsm.phase == CONN_OFFERED)
-			g_ptr_array_set_size(c->remote_seen, 0);
-		note_candidate(c->remote_seen, m->payload);
 	} else if (m->type == SIGNAL_MODE) {
 		in.direct = m->has_direct && m->direct;
 	}
