@@ -43,18 +43,21 @@ void connections_format(char *out, size_t size, const cJSON *ice, const cJSON *r
 static void print_path(const char *label, const cJSON *path)
 {
 	const char *server = list_json_text(path, "relay_server");
+	char heard[48] = "never heard";
 
 	if (!path)
 		return;
+	if (cJSON_IsNumber(cJSON_GetObjectItemCaseSensitive(path, "stun_age_ms")))
+		snprintf(heard, sizeof(heard), "STUN heard %.1f s ago",
+			number(path, "stun_age_ms") / 1000);
 	printf("  %-18s %s%s, %s %s > %s %s\n", label, truth(path, "relayed") ? "relayed" : "direct",
 		truth(path, "alive") ? "" : " (lost)", list_json_text(path, "local_type"),
 		list_json_text(path, "local"), list_json_text(path, "remote_type"),
 		list_json_text(path, "remote"));
 	if (*server)
 		printf("  %-18s %s\n", "  through", server);
-	printf("  %-18s %.1f ms, STUN heard %.1f s ago, since %.0f s\n", "  round trip",
-		number(path, "rtt_us") / 1000, number(path, "stun_age_ms") / 1000,
-		number(path, "age_s"));
+	printf("  %-18s %.1f ms, %s, since %.0f s\n", "  round trip", number(path, "rtt_us") / 1000,
+		heard, number(path, "age_s"));
 }
 
 void connections_print(const cJSON *ice)

@@ -2,6 +2,7 @@
 //
 // control/ctl: figures, tables, the table of verbs, and the program itself: exit statuses, completion and
 // the man page, run as a user runs them. MAN_PAGE and STRAITCTL come from the build.
+#include "../../../../control/ctl/connections.h"
 #include "../../../../control/ctl/ctl.h"
 #include "../../../../control/ctl/human.h"
 #include "../../../../control/ctl/list.h"
@@ -80,28 +81,42 @@ static void times_have_two_units(void)
 	CU_ASSERT_STRING_EQUAL(human_span(out, 90061), "1 d 1 h");
 }
 
-// What list prints, as a string (g_free).
-static char *printed(const struct list_column *columns, const char *rows, bool json)
+// What is printed between the two, as a string (g_free).
+static int stdout_take(void)
 {
-	cJSON *array = cJSON_Parse(rows);
-	char *name = g_strdup_printf("%s/out", dir), *text = NULL;
+	g_autofree char *name = g_strdup_printf("%s/out", dir);
 	int saved = dup(STDOUT_FILENO);
-	struct list *l;
 
 	fflush(stdout);
 	CU_ASSERT_FATAL(freopen(name, "w", stdout) != NULL);
+	return saved;
+}
+
+static char *stdout_give_back(int saved)
+{
+	g_autofree char *name = g_strdup_printf("%s/out", dir);
+	char *text = NULL;
+
+	fflush(stdout);
+	dup2(saved, STDOUT_FILENO);
+	close(saved);
+	CU_ASSERT_FATAL(g_file_get_contents(name, &text, NULL, NULL));
+	unlink(name);
+	return text;
+}
+
+static char *printed(const struct list_column *columns, const char *rows, bool json)
+{
+	cJSON *array = cJSON_Parse(rows);
+	int saved = stdout_take();
+	struct list *l;
+
 	l = list_new("things", columns, json);
 	while (array && array->child)
 		list_add(l, cJSON_DetachItemViaPointer(array, array->child));
 	list_end(l);
-	fflush(stdout);
-	dup2(saved, STDOUT_FILENO);
-	close(saved);
 	cJSON_Delete(array);
-	CU_ASSERT_FATAL(g_file_get_contents(name, &text, NULL, NULL));
-	unlink(name);
-	g_free(name);
-	return text;
+	return stdout_give_back(saved);
 }
 
 static const struct list_column columns[] = {
@@ -149,6 +164,46 @@ static void a_list_in_json_is_one_document_with_exact_numbers(void)
 	g_free(text);
 	cJSON_free(rows);
 	cJSON_Delete(array);
+}
+
+// Of a peer with a direct pair and a relay that has not been heard yet.
+static void a_connection_is_told_in_words(void)
+{
+	static const char ice[] =
+		"{\"state\":\"connected\",\"phase\":\"settled\",\"role\":\"controlling\","
+		"\"path\":{\"relayed\":false,\"alive\":true,\"local_type\":\"host\","
+		"\"local\":\"192.0.2.1:51820\",\"remote_type\":\"srflx\",\"remote\":\"203.0.113.9:"
+		"7\","
+		"\"rtt_us\":1500,\"stun_age_ms\":2300,\"age_s\":60},"
+		"\"standby\":{\"relayed\":true,\"alive\":true,\"local_type\":\"relay\","
+		"\"local\":\"203.0.113.1:50000\",\"remote_type\":\"srflx\","
+		"\"remote\":\"203.0.113.9:7\",\"relay_server\":\"203.0.113.1:3478\","
+		"\"rtt_us\":0,\"stun_age_ms\":null,\"age_s\":1},"
+		"\"path_changes\":2,\"attempts\":3,"
+		"\"bytes\":{\"rx_direct\":10,\"tx_direct\":20,\"rx_relayed\":30,\"tx_relayed\":40},"
+		"\"seconds_in\":{\"checking\":1.5,\"settled\":60},\"last_offer_ms\":12,"
+		"\"last_check_ms\":34,\"last_failure\":\"no pair of candidates works\"}";
+	cJSON *o = cJSON_Parse(ice);
+	int saved = stdout_take();
+	char *text;
+
+	connections_print(o);
+	text = stdout_give_back(saved);
+	CU_ASSERT_STRING_EQUAL(text,
+		"\nICE\n"
+		"  state              connected (settled), controlling\n"
+		"  path               direct, host 192.0.2.1:51820 > srflx 203.0.113.9:7\n"
+		"    round trip       1.5 ms, STUN heard 2.3 s ago, since 60 s\n"
+		"  stands by          relayed, relay 203.0.113.1:50000 > srflx 203.0.113.9:7\n"
+		"    through          203.0.113.1:3478\n"
+		"    round trip       0.0 ms, never heard, since 1 s\n"
+		"  path changes       2, 3 attempts\n"
+		"  bytes              direct 10 in, 20 out; relayed 30 in, 40 out\n"
+		"  last attempt       offer 12 ms, checks 34 ms\n"
+		"  seconds in         checking 1.5 settled 60.0\n"
+		"  last failure       no pair of candidates works\n");
+	g_free(text);
+	cJSON_Delete(o);
 }
 
 static void a_slip_of_the_fingers_gets_a_suggestion(void)
@@ -306,6 +361,7 @@ int main(void)
 		{"a_list_in_json_is_one_document_with_exact_numbers",
 			a_list_in_json_is_one_document_with_exact_numbers},
 		{"a_slip_of_the_fingers_gets_a_suggestion", a_slip_of_the_fingers_gets_a_suggestion},
+		{"a_connection_is_told_in_words", a_connection_is_told_in_words},
 		{"a_packet_is_told_from_its_first_bytes_and_no_further",
 			a_packet_is_told_from_its_first_bytes_and_no_further},
 		{"exit_statuses_are_those_of_the_manual", exit_statuses_are_those_of_the_manual},
