@@ -194,7 +194,7 @@ struct ice_keep;
 
 struct ice_keep_ops {
 	// Consent ran out (RFC 7675): nothing was answered. The keep goes on asking, and answers.
-	// Where data flows one way only it comes after 1.5 s, else after 30 s.
+	// Where data flows one way only it comes within 2 s, else after 30 s.
 	void (*lost)(const char *why, void *arg);
 	// The pair works again after `lost`.
 	void (*regained)(void *arg);

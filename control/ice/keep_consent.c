@@ -9,9 +9,9 @@
 #define CONSENT_MS      5000  // RFC 7675 5.1, varied by a fifth each way
 #define CONSENT_LOST_MS 30000 // likewise
 #define FAST_MS         250   // while data goes out and nothing comes back
-#define FAST_LOST_MS    1500  // of silence while we ask at that pace
-#define AGAIN_MS        1000  // an idle pair that did not answer is asked once more then
-#define DOUBT_SLOW      2     // checks in a row without an answer
+#define FAST_LOST_MS    1200 // of silence while we ask at that pace: with SILENCE_MS before it, 2 s
+#define AGAIN_MS        1000 // an idle pair that did not answer is asked once more then
+#define DOUBT_SLOW      2    // checks in a row without an answer
 #define DOUBT_FAST      4
 #define REMAPPED_MS     30000 // a NAT that changes all the time is not followed more often
 #define PRFLX_PRIORITY  (110U << 24 | 65535U << 8 | 255)
