@@ -115,6 +115,8 @@ static int op_path_keep(uint32_t id, const struct ice_path *path, void *arg)
 {
 	struct world_side *s = arg;
 
+	if (s->keep_error)
+		return s->keep_error;
 	g_assert_cmpuint(s->nb_kept, <, G_N_ELEMENTS(s->kept));
 	s->kept[s->nb_kept++] = id;
 	return 0;

@@ -51,6 +51,7 @@ struct world_side {
 	unsigned int nb_kept;
 	bool have_relay, port_reachable;
 	int agent_error; // what agent_new answers
+	int keep_error;  // what path_keep answers
 	uint64_t connected_at;
 	unsigned int offers, answers, candidates, modes, handshakes, idles, agents_made;
 	bool last_mode;

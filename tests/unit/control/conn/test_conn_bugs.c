@@ -3,6 +3,8 @@
 // The bugs of NetBird's original, one test each: their names say what does not happen here.
 #include "conn_alone.h"
 
+#include <errno.h>
+
 static void a_closed_object_never_has_a_second_life(void) // double Conn
 {
 	fresh();
@@ -106,15 +108,40 @@ static void waiting_for_a_mode_blocks_nothing(void)
 
 static void a_failed_keep_leaves_no_half_connection(void) // cleanup that returns early
 {
-	uint32_t generation;
-
 	fresh_alone();
 	hear_offer("peerone");
-	generation = f->generation;
-	conn_fsm_failed(f, generation, "closed", w->now);
+	a->keep_error = -ENOSPC;
+	nominate(true);
+	CU_ASSERT_TRUE(had("attempt-failed"));
+	CU_ASSERT_FALSE(had("nominated"));
+	CU_ASSERT_STRING_EQUAL(f->last_failure, g_strerror(ENOSPC));
 	CU_ASSERT_FALSE(a->agents[0].used);
-	CU_ASSERT_EQUAL(a->nb_kept, 0);
+	CU_ASSERT_EQUAL(a->nb_kept + a->tuples_changed, 0);
+	CU_ASSERT_PTR_NULL(f->paths.selected);
 	CU_ASSERT_EQUAL(conn_fsm_state(f), CONN_DISCONNECTED);
+	// The next attempt is as if nothing had been.
+	a->keep_error = 0;
+	hear_offer("peertwo");
+	nominate(true);
+	CU_ASSERT_EQUAL(conn_fsm_state(f), CONN_CONNECTED);
+	done();
+}
+
+// The pair in use is not given up for one that cannot be kept.
+static void a_failed_keep_beside_a_pair_leaves_the_pair(void)
+{
+	uint32_t old;
+
+	connected_alone();
+	old = f->paths.selected->id;
+	hear_offer("peertwo");
+	a->keep_error = -ENOSPC;
+	nominate(true);
+	CU_ASSERT_TRUE(had("attempt-failed"));
+	CU_ASSERT_EQUAL(f->paths.selected->id, old);
+	CU_ASSERT_EQUAL(a->nb_kept, 1);
+	CU_ASSERT_EQUAL(f->phase, CONN_SETTLED);
+	CU_ASSERT_EQUAL(conn_fsm_state(f), CONN_CONNECTED);
 	done();
 }
 
@@ -144,6 +171,7 @@ int main(void)
 		TEST(a_mode_of_an_earlier_attempt_does_not_decide_the_next),
 		TEST(waiting_for_a_mode_blocks_nothing),
 		TEST(a_failed_keep_leaves_no_half_connection),
+		TEST(a_failed_keep_beside_a_pair_leaves_the_pair),
 		TEST(only_validated_pairs_are_ever_used),
 		CU_TEST_INFO_NULL,
 	};

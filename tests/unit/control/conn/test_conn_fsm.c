@@ -352,6 +352,30 @@ static uint64_t handshake_after(bool controlling, bool strait, bool with_id)
 	return start;
 }
 
+// They say what the program is, which does not depend on whether the session is of use.
+static void features_count_even_of_an_offer_that_is_dropped(void)
+{
+	struct conn_message late = session(CONN_OFFER, "peerone");
+	uint64_t dropped;
+
+	fresh_alone();
+	hear_offer("peerone");
+	world_run(w, 200);
+	hear_offer("peertwo");
+	CU_ASSERT_FALSE(f->peer_direct_check);
+	dropped = f->dropped;
+	late.direct_check = true;
+	late.wg_port = 4242;
+	hear(&late); // of the session that peertwo's took the place of
+	CU_ASSERT_EQUAL(f->dropped, dropped + 1);
+	CU_ASSERT_STRING_EQUAL(f->remote.cred.ufrag, "peertwo");
+	CU_ASSERT_TRUE(f->peer_direct_check);
+	CU_ASSERT_EQUAL(f->peer_wg_port, 4242);
+	nominate(true);
+	CU_ASSERT_EQUAL(a->modes, 1);
+	done();
+}
+
 static void only_one_side_begins_the_handshake(void)
 {
 	CU_ASSERT(handshake_after(true, true, true) <= 60);
@@ -387,6 +411,7 @@ int main(void)
 		TEST(go_idle_stops_offers_until_there_is_traffic),
 		TEST(unknown_messages_change_nothing),
 		TEST(mode_is_told_to_who_asks_for_it_and_says_proxy),
+		TEST(features_count_even_of_an_offer_that_is_dropped),
 		TEST(only_one_side_begins_the_handshake),
 		CU_TEST_INFO_NULL,
 	};
