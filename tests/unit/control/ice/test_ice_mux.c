@@ -7,6 +7,7 @@
 #include "../../suite.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <stdlib.h>
 
 static struct sent {
@@ -267,6 +268,49 @@ static void a_flood_from_one_source_is_limited_and_what_is_true_is_not(void)
 	for (int n = 0; n < 5000; n++)
 		receive("10.0.0.2", buf, len);
 	CU_ASSERT_EQUAL(sent, 5000);
+	ice_keep_free(k);
+}
+
+// Of each kind one: of nobody's, of ours from elsewhere, an answer that nobody asked for, and garbage.
+static void from_everywhere(
+	const uint8_t *stranger, const uint8_t *check, const uint8_t *answer, size_t len)
+{
+	static uint32_t n;
+	struct wg_datagram d = {
+		.local = path.local, .remote_port_be = htons(9), .len = (uint16_t)len};
+	const uint8_t *all[] = {stranger, check, answer};
+
+	for (unsigned int i = 0; i < 30000; i++) {
+		addr_parse(&d.remote, i % 2 ? "11.0.0.0" : "2001:db8::");
+		n++;
+		memcpy(d.remote.b + (i % 2 ? 13 : 4), &n, 3);
+		d.data = all[i % 3];
+		(void)ice_receive(ice, &d);
+	}
+}
+
+static void whoever_sends_from_however_many_addresses_costs_no_memory(void)
+{
+	struct ask nobody = {.user = "somebodysomebody:x", .pwd = ours_pwd};
+	struct ask ours = {.user = "ourufragourufrag:x", .pwd = ours_pwd, .controlling = true};
+	uint8_t stranger[256], check[256], answer[256];
+	struct ice_keep *k;
+	size_t before, len;
+
+	fresh("1");
+	k = ice_keep_new(ice, 1, &path, &ops, NULL);
+	len = request(stranger, sizeof(stranger), &nobody);
+	CU_ASSERT_EQUAL(request(check, sizeof(check), &ours), len);
+	memcpy(answer, check, sizeof(answer));
+	answer[0] = 1;
+	answer[1] = 1;
+	from_everywhere(stranger, check, answer, len);
+	before = mallinfo2().uordblks;
+	from_everywhere(stranger, check, answer, len);
+	CU_ASSERT_TRUE(mallinfo2().uordblks < before + 4096);
+	CU_ASSERT_EQUAL(ice->counters.stun_received, 60000);
+	CU_ASSERT_EQUAL(ice->counters.checks_answered, 20000);
+	CU_ASSERT_EQUAL(g_hash_table_size(ice->owners), 1);
 	ice_keep_free(k);
 }
 
@@ -753,6 +797,7 @@ static CU_TestInfo tests[] = {
 	TEST(stun_out_of_our_tunnels_is_ignored),
 	TEST(strangers_and_wrong_passwords_get_no_answer),
 	TEST(a_flood_from_one_source_is_limited_and_what_is_true_is_not),
+	TEST(whoever_sends_from_however_many_addresses_costs_no_memory),
 	TEST(checks_are_answered_at_once_with_the_address_seen),
 	TEST(both_pairs_of_an_attempt_answer_and_go_alone),
 	TEST(consent_is_asked_for_and_its_loss_told_once),
