@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //
-// Which pairs of candidates NetBird calls direct, and what is told to its old versions (MODE). For status
-// and for peers up to v0.18 alone: strait sends on the pair that ICE validated, whatever this table says.
-// Pure.
+// Which pairs of candidates NetBird calls direct (direct_pair), and what is told to peers up to v0.18 (MODE,
+// direct_mode). strait sends on the pair that ICE validated, and calls it direct when no relay is in it, whatever
+// NetBird's table says. Pure.
 #pragma once
 
 #include "../ice/ice.h"
