@@ -157,6 +157,8 @@ static const char *why_lost(const char *option)
 {
 	static const char database[] = "users of a database; list them in \"users\"";
 	static const char second[] = "a second port; add it to \"listen\" if clients use it";
+	static const char alternate[] = "every client would be sent there; \"alternate_servers\" "
+					"is for those that find no room";
 	static const char clocks[] = "RFC 8656 fixes it";
 	static const struct {
 		const char *option, *why;
@@ -169,6 +171,8 @@ static const char *why_lost(const char *option)
 		{"redis-userdb", database},
 		{"alt-listening-port", second},
 		{"alt-tls-listening-port", second},
+		{"alternate-server", alternate},
+		{"tls-alternate-server", alternate},
 		{"aux-server", "a further address and port; add it to \"listen\""},
 		{"channel-lifetime", clocks},
 		{"permission-lifetime", clocks},

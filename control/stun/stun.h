@@ -61,8 +61,10 @@
 #define STUN_ATTR_ADDITIONAL_ADDRESS_FAMILY 0x8000
 #define STUN_ATTR_ADDRESS_ERROR_CODE        0x8001
 #define STUN_ATTR_PASSWORD_ALGORITHMS       0x8002
+#define STUN_ATTR_ALTERNATE_DOMAIN          0x8003
 #define STUN_ATTR_ICMP                      0x8004
 #define STUN_ATTR_SOFTWARE                  0x8022
+#define STUN_ATTR_ALTERNATE_SERVER          0x8023
 #define STUN_ATTR_FINGERPRINT               0x8028
 #define STUN_ATTR_ICE_CONTROLLED            0x8029
 #define STUN_ATTR_ICE_CONTROLLING           0x802a
@@ -145,6 +147,8 @@ void stun_add(struct stun_out *o, uint16_t type, const void *value, size_t len);
 void stun_add_u32(struct stun_out *o, uint16_t type, uint32_t value);
 void stun_add_u64(struct stun_out *o, uint16_t type, uint64_t value);
 void stun_add_address(struct stun_out *o, uint16_t type, const struct st_addr *a, uint16_t port_be);
+void stun_add_plain_address( // MAPPED-ADDRESS and its like: not XORed
+	struct stun_out *o, uint16_t type, const struct st_addr *a, uint16_t port_be);
 void stun_add_error(struct stun_out *o, int code, const char *reason);
 // Attributes of another message, with their heads.
 void stun_add_built(struct stun_out *o, const void *attributes, size_t len);

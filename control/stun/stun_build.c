@@ -69,7 +69,9 @@ void stun_add_u64(struct stun_out *o, uint16_t type, uint64_t value)
 	stun_add(o, type, b, sizeof(b));
 }
 
-void stun_add_address(struct stun_out *o, uint16_t type, const struct st_addr *a, uint16_t port_be)
+// mask: 16 bytes, of which the first two are the port's as well.
+static void add_address(struct stun_out *o, uint16_t type, const struct st_addr *a,
+	uint16_t port_be, const uint8_t *mask)
 {
 	bool v4 = addr_is_v4(a);
 	size_t len = v4 ? 4 : 16;
@@ -79,9 +81,22 @@ void stun_add_address(struct stun_out *o, uint16_t type, const struct st_addr *a
 		return;
 	at[0] = 0;
 	at[1] = v4 ? STUN_FAMILY_V4 : STUN_FAMILY_V6;
-	stun_put16(at + 2, (uint16_t)(ntohs(port_be) ^ STUN_COOKIE >> 16));
+	stun_put16(at + 2, (uint16_t)(ntohs(port_be) ^ stun_get16(mask)));
 	for (size_t i = 0; i < len; i++)
-		at[4 + i] = a->b[sizeof(a->b) - len + i] ^ o->data[4 + i];
+		at[4 + i] = a->b[sizeof(a->b) - len + i] ^ mask[i];
+}
+
+void stun_add_address(struct stun_out *o, uint16_t type, const struct st_addr *a, uint16_t port_be)
+{
+	add_address(o, type, a, port_be, o->data + 4); // the cookie and the transaction id
+}
+
+void stun_add_plain_address(
+	struct stun_out *o, uint16_t type, const struct st_addr *a, uint16_t port_be)
+{
+	static const uint8_t none[16];
+
+	add_address(o, type, a, port_be, none);
 }
 
 void stun_add_error(struct stun_out *o, int code, const char *reason)

@@ -6,6 +6,7 @@
 #include "../addr.h"
 #include "../config/config_read.h"
 #include "../json.h"
+#include "config_parts.h"
 #include "policy.h"
 
 #include <cjson/cJSON.h>
@@ -22,6 +23,7 @@
 #define PORT_RANGES_MAX 64
 #define SECRETS_MAX     16
 #define USERS_MAX       4096
+#define ALTERNATES_MAX  16
 #define REALM_MAX       127 // characters; RFC 8489 section 14.9
 
 // ---- secrets ---------------------------------------------------------------------------------------
@@ -251,7 +253,7 @@ static bool usable(const struct st_addr *a)
 	return !addr_is_zero(a) && !multicast;
 }
 
-static int read_addr(const struct json_at *at, const char *allowed, struct st_addr *ret)
+int turn_config_read_addr(const struct json_at *at, const char *allowed, struct st_addr *ret)
 {
 	const char *text = NULL;
 	int e = json_text(at, allowed, &text);
@@ -279,14 +281,14 @@ static int read_relay(struct config_reader *r, const struct json_at *at, struct 
 		addr_at = json_member(at, "address");
 	}
 	if (!e)
-		e = read_addr(&addr_at, allowed, &relay->addr);
+		e = turn_config_read_addr(&addr_at, allowed, &relay->addr);
 	if (!e && !addr_is_v4(&relay->addr) && turn_policy_embedded(&relay->addr, &v4, &form))
 		e = json_error(&addr_at, NULL, "no %s address (RFC 8656 section 21.4)", form);
 	relay->external = relay->addr;
 	if (!e && cJSON_IsObject(at->item)) {
 		ext_at = json_member(at, "external_ip");
 		if (ext_at.item)
-			e = read_addr(
+			e = turn_config_read_addr(
 				&ext_at, "the address that clients reach it by", &relay->external);
 		if (!e && addr_is_v4(&relay->addr) != addr_is_v4(&relay->external))
 			e = json_error(&ext_at, NULL, "an address of the family of \"address\"");
@@ -340,7 +342,8 @@ static int read_listen(struct config_reader *r, const struct json_at *at, struct
 	g_ptr_array_add(c->listen, l);
 	l->port = 3478;
 	if (!e && addr_at.item)
-		e = read_addr(&addr_at, "an address of this box; without it all of them", &l->addr);
+		e = turn_config_read_addr(
+			&addr_at, "an address of this box; without it all of them", &l->addr);
 	if (!e)
 		e = json_read_u16(at, "port", 1, 65535, &l->port);
 	if (!e)
@@ -509,7 +512,8 @@ static int read_metrics(const struct json_at *turn, struct turn_config *c)
 	addr_parse(&c->metrics_addr, "127.0.0.1");
 	c->metrics_port = 9641;
 	if (!e && addr_at.item)
-		e = read_addr(&addr_at, "the address that /metrics is served on", &c->metrics_addr);
+		e = turn_config_read_addr(
+			&addr_at, "the address that /metrics is served on", &c->metrics_addr);
 	if (!e)
 		e = json_read_u16(&at, "port", 1, 65535, &c->metrics_port);
 	return e;
@@ -551,6 +555,7 @@ static struct turn_config *config_new(void)
 	c->relays = g_ptr_array_new_with_free_func(g_free);
 	c->allow = g_ptr_array_new();
 	c->deny = g_ptr_array_new();
+	c->alternates = g_ptr_array_new_with_free_func(turn_config_alternate_free);
 	c->deny_ports = g_array_new(FALSE, FALSE, sizeof(struct turn_config_ports));
 	c->port_min = 49152;
 	c->port_max = 65535;
@@ -601,6 +606,7 @@ void turn_config_free(struct turn_config *c)
 	g_ptr_array_free(c->users, TRUE);
 	g_ptr_array_free(c->listen, TRUE);
 	g_ptr_array_free(c->relays, TRUE);
+	g_ptr_array_free(c->alternates, TRUE);
 	prefixes_free(c->allow);
 	prefixes_free(c->deny);
 	g_array_free(c->deny_ports, TRUE);
@@ -640,6 +646,9 @@ static int read_lists(struct config_reader *r, const struct json_at *at, struct 
 		{"deny_peers", PREFIXES_MAX, "a list of prefixes such as [\"10.0.0.0/8\"]", read_deny},
 		{"deny_peer_ports", PORT_RANGES_MAX, "a list such as [25, \"6000-6010\"]",
 			read_deny_port},
+		{"alternate_servers", ALTERNATES_MAX,
+			"a list of objects such as [{\"address\": \"192.0.2.2\"}]",
+			turn_config_read_alternate},
 	};
 	int e = 0;
 
@@ -667,9 +676,9 @@ static int default_listen(const struct json_at *turn, struct turn_config *c)
 int turn_config_read(struct config_reader *r, const struct json_at *at, struct turn_config **ret)
 {
 	static const char *const keys[] = {"listen", "realm", "secrets", "users", "relay_addresses",
-		"relay_ports", "allow_peers", "deny_peers", "deny_peer_ports", "limits",
-		"strict_expiry", "rfc5766_channel_numbers", "sha256", "software", "max_lifetime_s",
-		"tls", "metrics", NULL};
+		"relay_ports", "alternate_servers", "allow_peers", "deny_peers", "deny_peer_ports",
+		"limits", "strict_expiry", "rfc5766_channel_numbers", "sha256", "software",
+		"max_lifetime_s", "tls", "metrics", NULL};
 	struct turn_config *c = config_new();
 	int e = json_check_keys(at, keys);
 

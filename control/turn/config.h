@@ -32,6 +32,13 @@ struct turn_config_relay {
 	struct st_addr external; // what clients are told; the same when there is no NAT
 };
 
+// Where clients are sent whom this server has no room for.
+struct turn_config_alternate {
+	struct st_addr addr;
+	uint16_t port, tls_port;
+	char *domain; // of its certificate, NULL = as ours
+};
+
 struct turn_config_user {
 	char *name;
 	char *password; // locked
@@ -64,6 +71,7 @@ struct turn_config {
 	GPtrArray *users;   // of struct turn_config_user *
 	GPtrArray *relays;  // of struct turn_config_relay *
 	uint16_t port_min, port_max;
+	GPtrArray *alternates;   // of struct turn_config_alternate *
 	GPtrArray *allow, *deny; // of struct turn_config_prefix *
 	GArray *deny_ports;      // of struct turn_config_ports
 	uint32_t max_lifetime_s;

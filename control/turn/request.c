@@ -41,14 +41,25 @@ void turn_reply_send(struct turn_core *c, const struct turn_reply *r, struct stu
 	finish(c, r, o);
 }
 
+void turn_reply_error_begin(struct turn_core *c, const struct turn_reply *r, int code,
+	struct stun_out *o, uint8_t buf[STUN_MAX])
+{
+	c->stats.errors[code]++;
+	stun_begin(o, buf, STUN_MAX, r->method | STUN_ERROR, r->tid);
+	stun_add_error(o, code, "");
+}
+
+void turn_reply_error_send(struct turn_core *c, const struct turn_reply *r, struct stun_out *o)
+{
+	finish(c, r, o);
+}
+
 void turn_reply_error(struct turn_core *c, const struct turn_reply *r, int code)
 {
 	uint8_t buf[STUN_MAX];
 	struct stun_out o;
 
-	c->stats.errors[code]++;
-	stun_begin(&o, buf, sizeof(buf), r->method | STUN_ERROR, r->tid);
-	stun_add_error(&o, code, "");
+	turn_reply_error_begin(c, r, code, &o, buf);
 	finish(c, r, &o);
 }
 
@@ -185,9 +196,7 @@ static void challenge(struct turn_core *c, const struct turn_reply *r, int code)
 
 	if (!may_answer_stranger(c, &r->to))
 		return;
-	c->stats.errors[code]++;
-	stun_begin(&o, buf, sizeof(buf), r->method | STUN_ERROR, r->tid);
-	stun_add_error(&o, code, "");
+	turn_reply_error_begin(c, r, code, &o, buf);
 	if (code != 400)
 		turn_auth_challenge(&c->auth, &o, &source, c->boot_s);
 	finish(c, r, &o);
@@ -204,9 +213,7 @@ static void answer_unknown(
 		list[2 * i] = (uint8_t)(unknown[i] >> 8);
 		list[2 * i + 1] = (uint8_t)unknown[i];
 	}
-	c->stats.errors[420]++;
-	stun_begin(&o, buf, sizeof(buf), r->method | STUN_ERROR, r->tid);
-	stun_add_error(&o, 420, "");
+	turn_reply_error_begin(c, r, 420, &o, buf);
 	stun_add(&o, STUN_ATTR_UNKNOWN_ATTRIBUTES, list, 2 * (size_t)n);
 	finish(c, r, &o);
 }

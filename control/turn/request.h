@@ -30,6 +30,9 @@ int turn_request_refresh(struct turn_request *r);
 int turn_request_permission(struct turn_request *r);
 int turn_request_channel(struct turn_request *r);
 
+// True: answered with 300. False: there is no alternate server that the client could reach.
+bool turn_request_redirect(struct turn_request *r);
+
 // Logs which rule denies the peer; 403.
 int turn_request_denied(struct turn_request *r, const struct st_addr *peer, uint16_t port_be,
 	const struct turn_denial *why);
@@ -47,6 +50,10 @@ bool turn_request_new_peers(struct turn_request *r, unsigned int n);
 void turn_reply_begin(const struct turn_reply *r, struct stun_out *o, uint8_t buf[STUN_MAX]);
 void turn_reply_send(struct turn_core *c, const struct turn_reply *r, struct stun_out *o);
 void turn_reply_error(struct turn_core *c, const struct turn_reply *r, int code);
+// The same with attributes of its own in between.
+void turn_reply_error_begin(struct turn_core *c, const struct turn_reply *r, int code,
+	struct stun_out *o, uint8_t buf[STUN_MAX]);
+void turn_reply_error_send(struct turn_core *c, const struct turn_reply *r, struct stun_out *o);
 
 // A success that waits for `waiting` answers of the data plane. Each turn_later_done counts one; after the
 // last one the message leaves, or an error 508 when one of them failed.

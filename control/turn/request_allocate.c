@@ -318,6 +318,14 @@ static int again(struct turn_request *r)
 	return 0;
 }
 
+// Where there is no room now there may be some elsewhere; a token is of this server alone.
+static int refuse(struct turn_request *r, int code)
+{
+	return code == 508 && !has(r, STUN_ATTR_RESERVATION_TOKEN) && turn_request_redirect(r)
+		       ? 0
+		       : code;
+}
+
 int turn_request_allocate(struct turn_request *r)
 {
 	uint32_t lifetime = TURN_LIFETIME_S;
@@ -329,7 +337,7 @@ int turn_request_allocate(struct turn_request *r)
 		return again(r);
 	code = check(r, &w);
 	if (code)
-		return code;
+		return refuse(r, code);
 	stun_find_u32(r->msg, STUN_ATTR_LIFETIME, &lifetime);
 	lifetime = MAX(TURN_LIFETIME_S, MIN(lifetime, r->core->config->max_lifetime_s));
 	lifetime = turn_identity_lifetime(r->core, r->identity, lifetime);
@@ -338,7 +346,7 @@ int turn_request_allocate(struct turn_request *r)
 	code = take_all(r, a, &w, turn_core_scaled_ms(r->core, lifetime));
 	if (code) {
 		turn_allocation_free(r->core, a);
-		return code;
+		return refuse(r, code);
 	}
 	turn_allocation_schedule(r->core, a);
 	install(r, a);
