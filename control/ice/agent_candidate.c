@@ -32,17 +32,6 @@ bool agent_is_base(const struct ice_agent *a, const struct st_addr *addr)
 	return false;
 }
 
-void agent_signal_hosts(struct ice_agent *a)
-{
-	for (guint n = 0; n < a->bases->len && !a->ended && !a->freed; n++) {
-		struct st_addr base = g_array_index(a->bases, struct st_addr, n);
-		struct ice_candidate c = {.type = ICE_HOST, .port_be = a->port_be};
-
-		if (ice_hosts_external(a->ice, &base, &c.addr))
-			agent_signal(a, &c, &base);
-	}
-}
-
 static bool signalled(const struct ice_agent *a, const struct st_addr *addr, uint16_t port_be)
 {
 	for (guint n = 0; n < a->locals->len; n++) {
@@ -53,6 +42,18 @@ static bool signalled(const struct ice_agent *a, const struct st_addr *addr, uin
 			return true;
 	}
 	return false;
+}
+
+void agent_signal_hosts(struct ice_agent *a)
+{
+	for (guint n = 0; n < a->bases->len && !a->ended && !a->freed; n++) {
+		struct st_addr base = g_array_index(a->bases, struct st_addr, n);
+		struct ice_candidate c = {.type = ICE_HOST, .port_be = a->port_be};
+
+		// An external address may stand for many.
+		if (ice_hosts_external(a->ice, &base, &c.addr) && !signalled(a, &c.addr, c.port_be))
+			agent_signal(a, &c, &base);
+	}
 }
 
 void agent_signal_reflexive(struct ice_agent *a)
