@@ -374,6 +374,7 @@ static int make_parts(struct daemon *d, char **ret_error)
 	if (!d->turn)
 		return -EIO;
 	wg_set_own_relay(d->wg, turn_is_own_relay, turn_inside, d->turn);
+	turn_set_peer_ports(d->turn, conns_have_port, d->conns);
 	d->ports = ports_new(d->dp, d->nl);
 	netlink_on_change(d->nl, on_routes_changed, d);
 	netlink_on_addrs(d->nl, on_addrs_changed, d);

@@ -32,6 +32,8 @@ void conns_addrs_changed(struct conns *cs);
 void conns_routes_changed(struct conns *cs);
 // By the peer's name or public key. NULL: no such peer (*ret_known false), or none that uses ICE.
 struct conn *conns_find(const struct conns *cs, const char *peer, bool *ret_known);
+// A peer has that port for itself. conns is a struct conns.
+bool conns_have_port(uint16_t port_be, void *conns);
 void conns_dp_connected(struct conns *cs);
 // The signal clients and ICE of all interfaces: array "connections".
 void conns_status(struct conns *cs, struct cJSON *into);

@@ -114,6 +114,19 @@ int conn_port_fd(const struct conn_iface *ci, uint16_t port_be, enum wg_family f
 	return ice_port_fd(ci->ice, port_be, family);
 }
 
+bool conns_have_port(uint16_t port_be, void *conns)
+{
+	const struct conns *cs = conns;
+
+	for (guint n = 0; n < cs->ifaces->len; n++) {
+		for (int family = 0; family < WG_FAMILIES; family++) {
+			if (conn_port_fd(cs->ifaces->pdata[n], port_be, family) >= 0)
+				return true;
+		}
+	}
+	return false;
+}
+
 bool conn_receive(struct conn_iface *ci, const struct wg_datagram *d)
 {
 	return !ice_is_wireguard(d->data, d->len) && ice_receive(ci->ice, d);

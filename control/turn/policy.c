@@ -243,6 +243,8 @@ static bool own_port_allowed(const struct turn_policy *p, const struct st_addr *
 		if (g_array_index(p->wg_ports_be, uint16_t, i) == port_be)
 			return true;
 	}
+	if (p->is_wireguard && p->is_wireguard(port_be, p->is_wireguard_arg))
+		return true;
 	return p->test_loopback && is_loopback(peer);
 }
 

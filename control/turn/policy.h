@@ -14,6 +14,9 @@ struct turn_policy {
 	GHashTable *own;     // of struct st_addr: addresses of this box
 	GArray *inner;       // of struct st_prefix: what is reached through our tunnels
 	GArray *wg_ports_be; // of uint16_t: WireGuard's UDP ports on our addresses
+	bool (*is_wireguard)(
+		uint16_t port_be, void *arg); // other ports that are WireGuard's; NULL: none
+	void *is_wireguard_arg;
 	bool test_loopback; // STRAIT_TURN_TEST_LOOPBACK in the environment: 127/8 and ::1 count as public
 };
 

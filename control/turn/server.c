@@ -142,6 +142,12 @@ static void tell_tunnels(struct turn *t, const struct config *c)
 	g_array_free(ports, TRUE);
 }
 
+void turn_set_peer_ports(struct turn *t, bool (*is_one)(uint16_t port_be, void *arg), void *arg)
+{
+	t->core.policy.is_wireguard = is_one;
+	t->core.policy.is_wireguard_arg = arg;
+}
+
 // No "turn" any more: sessions end with their objects.
 static void stop(struct turn *t)
 {

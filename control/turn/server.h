@@ -19,6 +19,9 @@ void turn_free(struct turn *t); // sessions of UDP clients go on in the data pla
 // The first or a changed configuration; must live until the next call. Without "turn" all sessions end. 0 or
 // -errno with *ret_error, and then the former configuration goes on.
 int turn_apply(struct turn *t, const struct config *c, char **ret_error);
+// Ports of this box that single peers of WireGuard have for themselves: our clients may reach them as they may the
+// "listen_port" of an interface.
+void turn_set_peer_ports(struct turn *t, bool (*is_one)(uint16_t port_be, void *arg), void *arg);
 void turn_addrs_changed(struct turn *t, const struct st_addr_key *addrs, unsigned int n);
 
 // From the data plane; see dp_ops. turn_dp_item tells whether the item is of the TURN server.

@@ -113,6 +113,11 @@ static void a_deny_list_wins_over_an_allow_list(void)
 	end();
 }
 
+static bool of_a_peer(uint16_t port_be, void *arg)
+{
+	return port_be == htons(40123);
+}
+
 static void our_own_addresses_are_denied_but_for_relays_and_wireguard(void)
 {
 	struct st_addr own[2];
@@ -132,6 +137,11 @@ static void our_own_addresses_are_denied_but_for_relays_and_wireguard(void)
 	CU_ASSERT(allows_port("10.0.0.9", 51820));
 	CU_ASSERT_FALSE(allows_port("10.0.0.9", 22));
 	CU_ASSERT(allows_port("192.0.2.1", 51820));
+	CU_ASSERT_FALSE(allows_port("10.0.0.9", 40123));
+	policy.is_wireguard = of_a_peer;
+	CU_ASSERT(allows_port("10.0.0.9", 40123));
+	CU_ASSERT(allows_port("192.0.2.1", 40123));
+	CU_ASSERT_FALSE(allows_port("10.0.0.9", 40124));
 	CU_ASSERT_FALSE(allows("10.77.1.2"));
 	CU_ASSERT(allows("10.78.1.2"));
 	end();
