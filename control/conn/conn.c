@@ -517,6 +517,11 @@ void conn_free(struct conn *c, bool keep_paths)
 	g_free(c);
 }
 
+void conn_peer_begin(struct conn_iface *ci, struct peer *p)
+{
+	conn_start(conn_new(ci, p));
+}
+
 void conn_peer_gone(struct peer *p)
 {
 	if (p->conn)

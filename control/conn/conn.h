@@ -45,7 +45,8 @@ bool conn_receive(struct conn_iface *ci, const struct wg_datagram *d);
 int conn_port_fd(const struct conn_iface *ci, uint16_t port_be, enum wg_family family);
 void conn_port_changed(struct conn_iface *ci); // the interface listens on another one
 void conn_iface_free(struct conn_iface *ci, bool keep_paths); // with the connections of its peers
-void conn_peer_gone(struct peer *p);                          // it is removed
+void conn_peer_begin(struct conn_iface *ci, struct peer *p);
+void conn_peer_gone(struct peer *p); // it is removed, or will have another id
 // Whether a handshake may start while there is no session.
 bool conn_may_initiate(const struct conn *c);
 void conn_traffic(struct conn *c); // packets wait for a session

@@ -466,7 +466,7 @@ static void apply_peers(struct conn_iface *ci, const struct config_wg *c)
 		if (!p)
 			continue;
 		if (!p->conn)
-			conn_start(conn_new(ci, p));
+			conn_peer_begin(ci, p);
 		p->conn->mark = false;
 	}
 	for (l = ci->wg->peer_list.head; l; l = l->next) {

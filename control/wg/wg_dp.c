@@ -2,6 +2,7 @@
 //
 // The data plane comes, goes, comes back and tells what happens: what that means for the peers. Main loop
 // thread.
+#include "../conn/conn.h"
 #include "wg_internal.h"
 
 #include <sodium.h>
@@ -73,26 +74,40 @@ void wg_recovery_end(struct wg *wg)
 		wg->refresh = g_timeout_add(RECOVERY_REFRESH_MS, refresh_later, wg);
 }
 
-// The peer existed before the data plane told that it knows it.
+// Whoever has the id gets another one. False: there is none.
+static bool make_room(struct wg *wg, uint32_t id)
+{
+	struct peer *p = wg->peers[id];
+	struct conn_iface *connections = p && p->conn ? p->iface->conns : NULL;
+	uint32_t other = p ? peer_id_alloc(wg) : id;
+
+	if (!p || other == ST_NO_PEER)
+		return !p;
+	conn_peer_gone(p);
+	peer_change_id(p, other);
+	if (connections)
+		conn_peer_begin(connections, p);
+	return true;
+}
+
+// The peer existed before the data plane told that it knows it. Its connection is made anew: what it has is of the
+// earlier id, and the pairs of an earlier straitd are of this one.
 static void adopt_peer(struct peer *p)
 {
 	struct wg *wg = p->iface->wg;
 	uint32_t id = wg_recovered_peer_id(wg->recovered, p->iface->if_id, p->noise.public_key);
+	struct conn_iface *connections = p->conn ? p->iface->conns : NULL;
 
-	if (id == ST_NO_PEER)
+	if (id == ST_NO_PEER || (id != p->id && !make_room(wg, id)))
 		return;
-	if (id != p->id && wg->peers[id]) {
-		uint32_t other = peer_id_alloc(wg);
-
-		if (other == ST_NO_PEER)
-			return;
-		peer_change_id(wg->peers[id], other);
-	}
+	conn_peer_gone(p);
 	peer_change_id(p, id);
 	wg_recover_peer(p);
 	peer_install(p, NULL, NULL);
 	if (!wg_recover_endpoint(p))
 		peer_install_endpoint(p);
+	if (connections)
+		conn_peer_begin(connections, p);
 }
 
 static void adopt_iface(struct wg_iface *i)

@@ -64,7 +64,8 @@ static struct conn *conn_named(const char *name)
 	return found;
 }
 
-static void up(void)
+// told: what strait-dp holds is known before the configuration.
+static void up_when(bool told)
 {
 	char *error = NULL;
 
@@ -74,7 +75,8 @@ static void up(void)
 	g_free(wg->uapi_dir);
 	wg->uapi_dir = g_strdup(dir);
 	wg_dp_connected(wg, false);
-	wg_dp_recovered(wg);
+	if (told)
+		wg_dp_recovered(wg);
 	config = config_parse("test", document, &error);
 	CU_ASSERT_PTR_NOT_NULL_FATAL(config);
 	CU_ASSERT_EQUAL_FATAL(wg_apply(wg, config, &error), 0);
@@ -82,6 +84,11 @@ static void up(void)
 	conns = conns_new(wg, events);
 	CU_ASSERT_EQUAL_FATAL(conns_apply(conns, config, &error), 0);
 	c = conn_named("plus");
+}
+
+static void up(void)
+{
+	up_when(true);
 }
 
 static void down(void)
@@ -300,6 +307,50 @@ static void nobody_else_is_followed(void)
 	down();
 }
 
+// ---- a data plane that tells late ----------------------------------------------------------------------
+
+// What an earlier straitd installed of a peer.
+static void recover(const struct peer *p, uint32_t id)
+{
+	struct st_peer body = {.key = {id}, .if_id = p->iface->if_id};
+	struct dp_item item = {.kind = ST_PEER, .body = &body, .body_len = sizeof(body), .fd = -1};
+
+	memcpy(body.public_key, p->noise.public_key, sizeof(body.public_key));
+	wg_dp_item(wg, &item);
+}
+
+// The two have each other's ids, and one of them a pair already.
+static void a_connection_follows_its_peers_id(void)
+{
+	struct peer *plus, *letter;
+	uint32_t one, two;
+
+	up_when(false);
+	plus = c->peer;
+	letter = conn_named("letter")->peer;
+	one = plus->id;
+	two = letter->id;
+	hear_offer("peerone:" PWD, "", false);
+	nominate("192.0.2.9", 7);
+	CU_ASSERT_PTR_NOT_NULL(dp_double_find(dp, ST_ENDPOINT, one));
+	recover(plus, two);
+	recover(letter, one);
+	wg_dp_recovered(wg);
+	CU_ASSERT_EQUAL(plus->id, two);
+	CU_ASSERT_EQUAL(letter->id, one);
+	CU_ASSERT_PTR_NULL(dp_double_find(dp, ST_ENDPOINT, one));
+	CU_ASSERT_PTR_NOT_NULL(conn_named("letter"));
+	c = conn_named("plus");
+	CU_ASSERT_PTR_EQUAL(c->peer, plus);
+	CU_ASSERT_PTR_NULL(c->fsm.paths.selected);
+	hear_offer("peertwo:" PWD, "", false);
+	nominate("192.0.2.9", 7);
+	CU_ASSERT_EQUAL(sent_to_port(), 7); // of the id that it has
+	CU_ASSERT_EQUAL(conn_keep_of(c, c->fsm.paths.selected)->keep->peer_id, two);
+	CU_ASSERT_PTR_NULL(dp_double_find(dp, ST_ENDPOINT, one));
+	down();
+}
+
 // ---- what people are told ------------------------------------------------------------------------------
 
 static cJSON *status(void)
@@ -359,6 +410,7 @@ int main(void)
 		TEST(a_peer_that_said_direct_is_followed_after_a_second_of_silence),
 		TEST(it_is_followed_until_the_next_nomination),
 		TEST(nobody_else_is_followed),
+		TEST(a_connection_follows_its_peers_id),
 		TEST(a_peers_status_says_how_it_stands),
 		CU_TEST_INFO_NULL,
 	};
