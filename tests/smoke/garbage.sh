@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-3-Clause
 #
-# Garbage on every port: Ethernet, IP, UDP, WireGuard of every wrong shape. Established traffic loses nothing, nothing
+# Garbage on every port: Ethernet, IP, UDP, WireGuard of every wrong shape, and frames too large. Established traffic loses nothing, nothing
 # answers that should be silent, every drop has a name, and afterwards the packet pools are as full as before.
 # shellcheck source=lab.sh
 . "$(dirname "$0")/lab.sh"
@@ -15,6 +15,19 @@ shake=$(last_handshake peer wg0 a)
 baseline=$(pool_missing a)
 wan_mac=$(on gwa cat /sys/class/net/rwan/address)
 lan_mac=$(on gwa cat /sys/class/net/rlan/address)
+
+# Each frame is counted, under its name, exactly.
+was=$(all_drops a)
+sent=$(on peer "$WGRAW" wrong eth0 --side wan --mac "$wan_mac" --to 192.0.2.1 --to 2001:db8::1 --port "$WG_PORT")
+check "wrong frames on the WAN have exact counters: $sent" wait_until 5 drops_grew_by a "$was" "$sent"
+was=$(all_drops a)
+sent=$(on lana "$WGRAW" wrong eth0 --side lan --mac "$lan_mac" --to 10.3.0.2 --to fd03::2 --source4 10.1.0.2 --source6 fd01::2)
+check "and on the LAN: $sent" wait_until 5 drops_grew_by a "$was" "$sent"
+must 'the wire takes jumbo frames' wan_mtu a 9000
+was=$(all_drops a)
+check 'frames larger than the port takes' on peer "$WGRAW" garbage eth0 --mac "$wan_mac" --to 192.0.2.1 --size 4000 --count 100
+check 'are counted, each' wait_until 5 drops_grew_by a "$was" '{"rx_bad_ip": 100}'
+must 'and no more' wan_mtu a 1500
 must 'the WAN is recorded' record_start wan gwa 'src host 192.0.2.1'
 must 'a stream runs' stream_start out lana lanp 10.3.0.2 300 60
 check 'garbage on the WAN' on peer "$WGRAW" garbage eth0 --mac "$wan_mac" --to 192.0.2.1 --to 2001:db8::1 \

@@ -20,25 +20,26 @@ must 'tunnel' session_up lana 10.3.0.2
 must 'packets are recorded' data_record data 10
 shake=$(last_handshake gwa strait0 peer)
 delivered=$(icmp_in)
+
+# Each packet that is sent is dropped for the reason, and none for another.
+replayed() # TEXT REASON COUNT REPLAY-OPTION...
+{
+	local text=$1 reason=$2 count=$3 was
+	shift 3
+	was=$(all_drops a)
+	must "$text" on peer "$WGRAW" replay eth0 "$LAB_DIR/data" "$@"
+	check "$count are dropped as $reason" wait_until 5 drops_grew_by a "$was" "{\"$reason\": $count}"
+}
+
 for round in 1 2 3; do
-	before=$(drop_count a wg_replay)
-	must "round $round: they are sent again" on peer "$WGRAW" replay eth0 "$LAB_DIR/data"
-	check "round $round: ten replays are counted" wait_until 3 drop_grew a wg_replay "$before" 10
+	replayed "round $round: they are sent again" wg_replay 10
 done
 for mode in tag body; do
-	before=$(drop_count a wg_bad_tag)
-	must "damaged ($mode) packets are sent" on peer "$WGRAW" replay eth0 "$LAB_DIR/data" --mutate "$mode" --times 10
-	check "they fail the tag" wait_until 3 drop_grew a wg_bad_tag "$before" 100
+	replayed "damaged ($mode) packets are sent" wg_bad_tag 100 --mutate "$mode" --times 10
 done
-before=$(drop_count a wg_no_session)
-must 'packets with a random index are sent' on peer "$WGRAW" replay eth0 "$LAB_DIR/data" --mutate index --times 10
-check 'they find no session' wait_until 3 drop_grew a wg_no_session "$before" 100
-before=$(drop_count a udp_bad_checksum)
-must 'packets with a wrong UDP checksum from elsewhere' on peer "$WGRAW" replay eth0 "$LAB_DIR/data" --mutate udpsum --sport 7 --times 10
-check 'they fail the checksum' wait_until 3 drop_grew a udp_bad_checksum "$before" 100
-before=$(drop_count a wg_replay)
-must 'and from where the peer is' on peer "$WGRAW" replay eth0 "$LAB_DIR/data" --mutate udpsum --times 10
-check 'their counters are known' wait_until 3 drop_grew a wg_replay "$before" 100
+replayed 'packets with a random index are sent' wg_no_session 100 --mutate index --times 10
+replayed 'packets with a wrong UDP checksum from elsewhere' udp_bad_checksum 100 --mutate udpsum --sport 7 --times 10
+replayed 'and from where the peer is: their counters are known' wg_replay 100 --mutate udpsum --times 10
 check 'the LAN host got none of them' equal "$(icmp_in)" "$delivered"
 check 'the session goes on' ping_ok lana 10.3.0.2
 check 'it is the same' equal "$(last_handshake gwa strait0 peer)" "$shake"

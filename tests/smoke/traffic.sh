@@ -23,6 +23,20 @@ drop_grew() # SITE REASON FORMER-COUNT [BY]
 	[ "$now" -ge $(($3 + ${4:-1})) ] || { printf '%s was %s, is %s\n' "$2" "$3" "$now"; return 1; }
 }
 
+all_drops() # SITE: packets by reason, as one JSON object
+{
+	ctl "$1" drops --json | jq -c '[.drops[] | {key: .reason, value: .packets}] | group_by(.key) |
+		map({key: .[0].key, value: (map(.value) | add)}) | from_entries'
+}
+
+# Every frame that was sent was dropped for its reason, and none for another.
+drops_grew_by() # SITE FORMER-DROPS COUNT-BY-REASON
+{
+	all_drops "$1" | jq -r --argjson was "$2" --argjson sent "$3" '
+		[to_entries[] | {key, value: (.value - ($was[.key] // 0))} | select(.value != 0)] | from_entries |
+		if . == $sent then "yes" else "grew by \(.), wanted \($sent)" end' | grep -x yes || { all_drops "$1"; echo "before: $2, sent: $3"; return 1; }
+}
+
 stage_packets() # SITE STAGE
 {
 	ctl "$1" stages --json | jq --arg s "$2" '[.stages[] | select(.stage == $s) | .packets] | add // 0'
@@ -114,6 +128,15 @@ kernel_would_leak() # SITE
 	on "$b" ip rule add pref 10 iif rlan lookup 77 || return
 	on "$b" ip route add default via 192.0.2.3 dev rwan onlink table 77 || return
 	on "$b" ip neigh replace 192.0.2.3 lladdr "$(on peer cat /sys/class/net/eth0/address)" dev rwan nud permanent
+}
+
+# The way from the stock peer to a gateway takes larger frames than the gateway's port.
+wan_mtu() # SITE MTU
+{
+	local end
+	for end in "peer eth0" "wan br0" "wan peer" "wan gw$1" "gw$1 rwan"; do
+		on "${end% *}" ip link set "${end#* }" mtu "$2" || return
+	done
 }
 
 # ---- numbered streams ----------------------------------------------------------------------------

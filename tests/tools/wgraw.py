@@ -297,12 +297,68 @@ def garbage_frame(args, macs):
     return frame[:random.randrange(14, 60)] if random.randrange(15) == 0 else frame
 
 
+def whole_frame(args, macs):
+    """Nothing is wrong with it but its size and that there is no such session."""
+    dst, src = ipaddress.ip_address(args.to[0]), ipaddress.ip_address(args.source4)
+    data = struct.pack("<I", 4) + os.urandom(args.size - 46)
+    return macs[0] + macs[1] + struct.pack("!H", ETH_IP) + ip4(src, dst, UDP, udp(src, dst, args.port, data))
+
+
 def cmd_garbage(args):
     random.seed(args.seed)
     s = open_raw(args.iface)
     macs = (bytes.fromhex(args.mac.replace(":", "")), s.getsockname()[4])
-    raws = (garbage_frame(args, macs) for _ in range(args.count))
-    print(json.dumps({"sent": send_all(s, (r for r in raws if len(r) <= 1514), args.rate), "seed": args.seed}))
+    raws = (whole_frame(args, macs) for _ in range(args.count)) if args.size else (
+        garbage_frame(args, macs) for _ in range(args.count))
+    print(json.dumps({"sent": send_all(s, (r for r in raws if args.size or len(r) <= 1514), args.rate), "seed": args.seed}))
+    return 0
+
+
+# ---- frames that are wrong in one known way ------------------------------------------------------
+
+
+def wrong_frames(side, dst, macs, port, source):
+    """The drop reason of strait-dp, and one frame that is dropped for it alone."""
+    src = ipaddress.ip_address(source)
+    v6 = dst.version == 6
+    ip = ip6 if v6 else ip4
+
+    def ether(packet, mac=macs[0]):
+        return mac + macs[1] + struct.pack("!H", ETH_IP6 if v6 else ETH_IP) + packet
+
+    def data(size):
+        return struct.pack("<I", 4) + os.urandom(size - 4)
+
+    good = udp(src, dst, port, data(64))
+    yield "rx_bad_ip", ether(ip(src, dst, UDP, good)[:12])
+    yield "rx_not_our_mac", ether(ip(src, dst, UDP, good), b"\x02" + os.urandom(5))
+    yield "rx_bad_ip", ether(ip(src, dst, UDP, good, len=3000))
+    if not v6:
+        yield "rx_bad_ip", ether(ip4(src, dst, UDP, good, sum=checksum(b"no")))
+        yield "rx_bad_ip", ether(ip4(src, dst, UDP, good, ver=0x55))
+    if side == "wan":
+        yield "udp_bad_length", ether(ip(src, dst, UDP, udp(src, dst, port, data(64), len=7)))
+        yield "wg_malformed", ether(ip(src, dst, UDP, udp(src, dst, port, data(31))))
+        yield "wg_no_session", ether(ip(src, dst, UDP, good))
+    elif not v6:
+        yield "route_martian", ether(ip4(ipaddress.ip_address("127.0.0.1"), dst, UDP, good))
+        yield "ttl_exceeded", ether(ip4(src, dst, UDP, good, ttl=1))
+
+
+def cmd_wrong(args):
+    s = open_raw(args.iface)
+    macs = (bytes.fromhex(args.mac.replace(":", "")), s.getsockname()[4])
+    sent, raws = {}, []
+    for _ in range(args.count):
+        for to in args.to:
+            dst = ipaddress.ip_address(to)
+            source = args.source6 if dst.version == 6 else args.source4
+            for reason, raw in wrong_frames(args.side, dst, macs, args.port, source):
+                sent[reason] = sent.get(reason, 0) + 1
+                raws.append(raw)
+    if send_all(s, raws, args.rate) != len(raws):
+        die(f"{args.iface} did not take all")
+    print(json.dumps(sent))
     return 0
 
 
@@ -332,9 +388,10 @@ def private(addr):
 
 
 def cmd_judge(args):
-    """Counts packets by type, repeated (source, receiver index, counter) triples, and clear text."""
+    """Counts packets by type, repeated (source, receiver index, counter) triples, and clear text; how far a counter is
+    behind the highest before it of its source and index."""
     count = {name: 0 for name in TYPES.values()}
-    seen, repeated, clear, unreachable, frags = set(), [], [], 0, 0
+    seen, repeated, clear, unreachable, frags, highest, behind = set(), [], [], 0, 0, {}, 0
     for raw in pcap_frames(args.file):
         f = Frame(raw)
         if private(f.src) or private(f.dst):
@@ -349,12 +406,16 @@ def cmd_judge(args):
             continue
         count[TYPES[kind]] += 1
         if kind == 4:
-            triple = (str(f.src), *f.index_counter())
+            index, counter = f.index_counter()
+            triple = (str(f.src), index, counter)
             if triple in seen:
                 repeated.append(triple)
             seen.add(triple)
+            highest[triple[:2]] = max(highest.get(triple[:2], 0), counter)
+            behind = max(behind, highest[triple[:2]] - counter)
     print(json.dumps({**count, "repeated": len(repeated), "repeated_first": repeated[:5], "clear": len(clear),
-                      "clear_first": clear[:5], "port_unreachable": unreachable, "fragments": frags}))
+                      "clear_first": clear[:5], "port_unreachable": unreachable, "fragments": frags,
+                      "behind": behind}))
     return 0
 
 
@@ -389,8 +450,20 @@ def main():
     g.add_argument("--port", type=int, default=51820)
     g.add_argument("--count", type=int, default=20000)
     g.add_argument("--rate", type=int, default=20000)
+    g.add_argument("--size", type=int, help="one whole IPv4 frame of so many bytes, again and again")
     g.add_argument("--seed", type=int, default=1)
     g.set_defaults(run=cmd_garbage)
+    w = sub.add_parser("wrong", help="send frames that are wrong in one known way each; prints drop reasons and counts")
+    w.add_argument("iface")
+    w.add_argument("--side", choices=["lan", "wan"], required=True)
+    w.add_argument("--mac", required=True, help="of the victim")
+    w.add_argument("--to", action="append", required=True)
+    w.add_argument("--source4", default="192.0.2.99")
+    w.add_argument("--source6", default="2001:db8::99")
+    w.add_argument("--port", type=int, default=51820)
+    w.add_argument("--count", type=int, default=100)
+    w.add_argument("--rate", type=int, default=3000)
+    w.set_defaults(run=cmd_wrong)
     j = sub.add_parser("judge", help="look at a pcap of the WAN")
     j.add_argument("file")
     j.set_defaults(run=cmd_judge)
