@@ -210,11 +210,17 @@ void wg_recover_free_ids(struct wg *wg);                       // peer ids likew
 // wg_pmtu.c
 struct wg_pmtu *wg_pmtu_new(struct wg *wg);
 void wg_pmtu_free(struct wg_pmtu *m);
-// A router says that a datagram of that port of ours was too big for the way to remote.
-void wg_pmtu_told(struct wg_pmtu *m, const struct st_addr *remote, uint16_t local_port_be);
-// What raw sockets give: whom the quoted datagram was for. False: it is about nothing of UDP's.
-bool wg_pmtu_parse4(const uint8_t *p, size_t len, struct st_addr *ret_remote, uint16_t *ret_port_be);
-bool wg_pmtu_parse6(const uint8_t *p, size_t len, struct st_addr *ret_remote, uint16_t *ret_port_be);
+// From where to where a datagram of ours went.
+struct wg_tuple {
+	struct st_addr local, remote;
+	uint16_t local_port_be, remote_port_be;
+};
+_Static_assert(sizeof(struct wg_tuple) == 36, "no padding");
+// A router says that this datagram was too big for its way.
+void wg_pmtu_told(struct wg_pmtu *m, const struct wg_tuple *quoted);
+// What raw sockets give: which datagram is quoted. False: it is about nothing of UDP's.
+bool wg_pmtu_parse4(const uint8_t *p, size_t len, struct wg_tuple *ret);
+bool wg_pmtu_parse6(const uint8_t *p, size_t len, struct wg_tuple *ret);
 
 // wg_early.c
 struct wg_early *wg_early_new(struct wg_iface *i);

@@ -3,8 +3,11 @@
 // Path MTU. Routers answer datagrams that lcores sent, and their ICMP comes to the kernel, which checks it
 // against our UDP socket and keeps an exception of its route. No netlink message tells of that, so raw
 // sockets hear the same ICMP and straitd asks the kernel again for the way to that peer: what counts
-// is the kernel's answer, never what stands in the packet. Main loop thread.
+// is the kernel's answer, never what stands in the packet. Only ICMP that quotes a datagram from an address and
+// port of ours to one that a peer is sent to now is listened to (RFC 8201 section 4, RFC 5927 section 4): who
+// is not on the way has to guess all four, and what it guesses wrong costs one look-up. Main loop thread.
 #include "../addr.h"
+#include "../keyed_hash.h"
 #include "wg_internal.h"
 
 #include <glib-unix.h>
@@ -22,24 +25,56 @@
 
 #define PENDING_MAX    64 // peers that wait to be asked for; more ICMP within DELAY_MS is passed over
 #define DELAY_MS       50 // the kernel hears the ICMP after us; and no more than 20 looks a second
+#define KNOWN_MS       1000  // what endpoints are known for; an ICMP about a newer one comes again
 #define LOOK_AGAIN_MS  60000 // exceptions end without a word
 #define READS_PER_WAKE 32
+
+struct known {
+	struct wg_tuple tuple;
+	uint32_t peer_id;
+};
 
 struct wg_pmtu {
 	struct wg *wg;
 	int fd[WG_FAMILIES]; // -1: none
 	guint source[WG_FAMILIES], timer, again;
-	struct st_addr pending[PENDING_MAX];
+	uint32_t pending[PENDING_MAX]; // ids of peers
 	unsigned int nb_pending;
+	GHashTable *known; // set of struct known *, what is sent to at known_at; NULL before the first ICMP
+	uint64_t known_at;
 };
 
-static bool is_ours(const struct wg *wg, uint16_t port_be)
+static guint known_hash(gconstpointer k)
 {
-	for (guint n = 0; n < wg->ifaces->len; n++) {
-		if (htons(((const struct wg_iface *)wg->ifaces->pdata[n])->port) == port_be)
-			return true;
+	return keyed_hash(&((const struct known *)k)->tuple, sizeof(struct wg_tuple));
+}
+
+static gboolean known_equal(gconstpointer a, gconstpointer b)
+{
+	return !memcmp(a, b, sizeof(struct wg_tuple));
+}
+
+static void know(struct wg_pmtu *m, uint64_t now)
+{
+	const struct wg *wg = m->wg;
+
+	if (m->known)
+		g_hash_table_remove_all(m->known);
+	else
+		m->known = g_hash_table_new_full(known_hash, known_equal, g_free, NULL);
+	m->known_at = now;
+	for (uint32_t id = 0; id < wg->ids_end; id++) {
+		const struct endpoint *e = wg->peers[id] ? &wg->peers[id]->endpoint : NULL;
+		struct known *k;
+
+		if (!e || !e->installed)
+			continue;
+		k = g_new0(struct known, 1);
+		k->tuple = (struct wg_tuple){e->body.local, e->body.remote, e->body.local_port_be,
+			e->body.remote_port_be};
+		k->peer_id = id;
+		g_hash_table_add(m->known, k);
 	}
-	return false;
 }
 
 static void ask_again(struct peer *p)
@@ -57,23 +92,13 @@ static void ask_again(struct peer *p)
 static gboolean look(gpointer arg)
 {
 	struct wg_pmtu *m = arg;
-	struct wg *wg = m->wg;
 
 	m->timer = 0;
-	for (guint n = 0; n < wg->ifaces->len; n++) {
-		struct wg_iface *i = wg->ifaces->pdata[n];
+	for (unsigned int k = 0; k < m->nb_pending; k++) {
+		struct peer *p = m->wg->peers[m->pending[k]];
 
-		for (GList *l = i->peer_list.head; l; l = l->next) {
-			struct peer *p = l->data;
-
-			for (unsigned int k = 0; k < m->nb_pending; k++) {
-				if (p->endpoint.known && !memcmp(&p->endpoint.remote, &m->pending[k],
-								 sizeof(m->pending[k]))) {
-					ask_again(p);
-					break;
-				}
-			}
-		}
+		if (p)
+			ask_again(p);
 	}
 	m->nb_pending = 0;
 	return G_SOURCE_REMOVE;
@@ -94,63 +119,86 @@ static gboolean look_at_narrow(gpointer arg)
 	return G_SOURCE_CONTINUE;
 }
 
-void wg_pmtu_told(struct wg_pmtu *m, const struct st_addr *remote, uint16_t local_port_be)
+void wg_pmtu_told(struct wg_pmtu *m, const struct wg_tuple *quoted)
 {
-	if (!is_ours(m->wg, local_port_be) || m->nb_pending == PENDING_MAX)
+	const struct known like = {.tuple = *quoted}, *k;
+	uint64_t now = wg_now();
+
+	if (!m->known || now > m->known_at + KNOWN_MS)
+		know(m, now);
+	k = g_hash_table_lookup(m->known, &like);
+	if (!k || m->nb_pending == PENDING_MAX)
 		return;
-	for (unsigned int k = 0; k < m->nb_pending; k++) {
-		if (!memcmp(&m->pending[k], remote, sizeof(*remote)))
+	for (unsigned int n = 0; n < m->nb_pending; n++) {
+		if (m->pending[n] == k->peer_id)
 			return;
 	}
-	m->pending[m->nb_pending++] = *remote;
+	m->pending[m->nb_pending++] = k->peer_id;
 	if (!m->timer)
 		m->timer = g_timeout_add(DELAY_MS, look, m);
 }
 
-// The raw socket gives the IPv4 header as well. What the router quotes follows the 8 bytes of ICMP.
-bool wg_pmtu_parse4(const uint8_t *p, size_t len, struct st_addr *ret_remote, uint16_t *ret_port_be)
+static void ports_fill(struct wg_tuple *t, const uint8_t *udp)
+{
+	memcpy(&t->local_port_be, udp, 2);
+	memcpy(&t->remote_port_be, udp + 2, 2);
+}
+
+static struct st_addr addr4(const uint8_t *p)
 {
 	struct sockaddr_in sin = {.sin_family = AF_INET};
-	size_t head = len ? (size_t)(p[0] & 15) * 4 : 0, inner = head + 8, inner_head;
+	struct st_addr a;
 	uint16_t port_be;
+
+	memcpy(&sin.sin_addr, p, 4);
+	(void)addr_from_sockaddr(&a, &port_be, (struct sockaddr *)&sin);
+	return a;
+}
+
+// The raw socket gives the IPv4 header as well. What the router quotes follows the 8 bytes of ICMP; of a fragment
+// only the first has the ports.
+bool wg_pmtu_parse4(const uint8_t *p, size_t len, struct wg_tuple *ret)
+{
+	size_t head = len ? (size_t)(p[0] & 15) * 4 : 0, inner = head + 8, inner_head;
 
 	if (head < 20 || len < inner + 20 || p[head] != ICMP_DEST_UNREACH ||
 		p[head + 1] != ICMP_FRAG_NEEDED)
 		return false;
 	inner_head = (size_t)(p[inner] & 15) * 4;
 	if (p[inner] >> 4 != 4 || inner_head < 20 || p[inner + 9] != IPPROTO_UDP ||
-		len < inner + inner_head + 2)
+		(p[inner + 6] & 0x1f) || p[inner + 7] || len < inner + inner_head + 4)
 		return false;
-	memcpy(&sin.sin_addr, p + inner + 16, 4);
-	memcpy(ret_port_be, p + inner + inner_head, 2);
-	return addr_from_sockaddr(ret_remote, &port_be, (struct sockaddr *)&sin);
+	ret->local = addr4(p + inner + 12);
+	ret->remote = addr4(p + inner + 16);
+	ports_fill(ret, p + inner + inner_head);
+	return true;
 }
 
 // The raw socket gives ICMPv6 alone. The quoted datagram may be a first fragment.
-bool wg_pmtu_parse6(const uint8_t *p, size_t len, struct st_addr *ret_remote, uint16_t *ret_port_be)
+bool wg_pmtu_parse6(const uint8_t *p, size_t len, struct wg_tuple *ret)
 {
 	size_t inner = sizeof(struct icmp6_hdr), udp = inner + sizeof(struct ip6_hdr);
 	uint8_t next;
 
-	if (len < udp + 2 || p[0] != ICMP6_PACKET_TOO_BIG || p[inner] >> 4 != 6)
+	if (len < udp + 4 || p[0] != ICMP6_PACKET_TOO_BIG || p[inner] >> 4 != 6)
 		return false;
 	next = p[inner + 6];
-	if (next == IPPROTO_FRAGMENT && len >= udp + 8 + 2 && !(p[udp + 2] || p[udp + 3] & 0xf8)) {
+	if (next == IPPROTO_FRAGMENT && len >= udp + 8 + 4 && !(p[udp + 2] || p[udp + 3] & 0xf8)) {
 		next = p[udp];
 		udp += 8;
 	}
 	if (next != IPPROTO_UDP)
 		return false;
-	memcpy(ret_remote->b, p + inner + 24, 16);
-	memcpy(ret_port_be, p + udp, 2);
+	memcpy(ret->local.b, p + inner + 8, 16);
+	memcpy(ret->remote.b, p + inner + 24, 16);
+	ports_fill(ret, p + udp);
 	return true;
 }
 
 static gboolean readable(gint fd, GIOCondition cond, gpointer arg)
 {
 	struct wg_pmtu *m = arg;
-	struct st_addr remote;
-	uint16_t port_be;
+	struct wg_tuple quoted;
 	uint8_t data[2048];
 
 	for (int i = 0; i < READS_PER_WAKE; i++) {
@@ -158,9 +206,9 @@ static gboolean readable(gint fd, GIOCondition cond, gpointer arg)
 
 		if (n < 0)
 			break;
-		if (fd == m->fd[WG_V4] ? wg_pmtu_parse4(data, (size_t)n, &remote, &port_be)
-				       : wg_pmtu_parse6(data, (size_t)n, &remote, &port_be))
-			wg_pmtu_told(m, &remote, port_be);
+		if (fd == m->fd[WG_V4] ? wg_pmtu_parse4(data, (size_t)n, &quoted)
+				       : wg_pmtu_parse6(data, (size_t)n, &quoted))
+			wg_pmtu_told(m, &quoted);
 	}
 	return G_SOURCE_CONTINUE;
 }
@@ -216,5 +264,6 @@ void wg_pmtu_free(struct wg_pmtu *m)
 	if (m->timer)
 		g_source_remove(m->timer);
 	g_source_remove(m->again);
+	g_clear_pointer(&m->known, g_hash_table_destroy);
 	g_free(m);
 }
