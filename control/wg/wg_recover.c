@@ -12,8 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define MAX_ITEMS      262144 // of one kind; a data plane that tells more is not ours
-#define ENDPOINT_SLOTS 3      // those that ours have; CONN_KEEPS
+#define ENDPOINT_SLOTS 3 // those that ours have; CONN_KEEPS
 
 struct item {
 	uint16_t blob_len;
@@ -42,9 +41,9 @@ struct wg_recovered {
 	GArray *sockets;
 	GHashTable *peers;     // peer id -> struct old_peer *
 	GHashTable *endpoints; // endpoint_key() -> struct old_endpoint *
-	GHashTable *by_key;    // public key of an old_peer -> struct old_peer *, last one wins
-	GArray *keypairs;      // of struct st_stat_keypair
-	uint64_t at;           // when keypairs had the age they tell
+	GHashTable *by_key; // set of struct st_peer * within old_peer, by interface and public key
+	GHashTable *keypairs; // keypair_key() -> struct st_stat_keypair *
+	uint64_t at;          // when keypairs had the age they tell
 };
 
 static gpointer endpoint_key(uint32_t peer_id, uint32_t slot)
@@ -52,17 +51,26 @@ static gpointer endpoint_key(uint32_t peer_id, uint32_t slot)
 	return GSIZE_TO_POINTER((gsize)peer_id * ENDPOINT_SLOTS + slot);
 }
 
-static guint key_hash(gconstpointer key)
+static gpointer keypair_key(uint32_t peer_id, uint32_t slot)
 {
+	return GSIZE_TO_POINTER((gsize)peer_id * PEER_SLOTS + slot);
+}
+
+// One key can be a peer of several interfaces.
+static guint key_hash(gconstpointer peer)
+{
+	const struct st_peer *p = peer;
 	guint h;
 
-	memcpy(&h, key, sizeof(h));
-	return h;
+	memcpy(&h, p->public_key, sizeof(h));
+	return h ^ p->if_id;
 }
 
 static gboolean key_equal(gconstpointer a, gconstpointer b)
 {
-	return !memcmp(a, b, NOISE_KEY_LEN);
+	const struct st_peer *p = a, *q = b;
+
+	return p->if_id == q->if_id && !memcmp(p->public_key, q->public_key, NOISE_KEY_LEN);
 }
 
 struct wg_recovered *wg_recovered_new(void)
@@ -70,7 +78,7 @@ struct wg_recovered *wg_recovered_new(void)
 	struct wg_recovered *r = g_new0(struct wg_recovered, 1);
 
 	r->sockets = g_array_new(FALSE, FALSE, sizeof(struct old_socket));
-	r->keypairs = g_array_new(FALSE, FALSE, sizeof(struct st_stat_keypair));
+	r->keypairs = g_hash_table_new_full(g_direct_hash, g_direct_equal, NULL, g_free);
 	r->peers = g_hash_table_new_full(g_direct_hash, g_direct_equal, NULL, g_free);
 	r->endpoints = g_hash_table_new_full(g_direct_hash, g_direct_equal, NULL, g_free);
 	r->by_key = g_hash_table_new(key_hash, key_equal);
@@ -89,7 +97,7 @@ void wg_recovered_free(struct wg_recovered *r)
 			close(s->fd);
 	}
 	g_array_free(r->sockets, TRUE);
-	g_array_free(r->keypairs, TRUE);
+	g_hash_table_destroy(r->keypairs);
 	g_hash_table_destroy(r->by_key);
 	g_hash_table_destroy(r->peers);
 	g_hash_table_destroy(r->endpoints);
@@ -120,6 +128,16 @@ static void take_id(const struct dp_item *item)
 		(void)ids_take(old.name, old.key.if_id);
 }
 
+// Told twice when the data plane was asked again.
+static void forget_peer(struct wg_recovered *r, uint32_t peer_id)
+{
+	const struct old_peer *old = g_hash_table_lookup(r->peers, GUINT_TO_POINTER(peer_id));
+
+	if (old && g_hash_table_lookup(r->by_key, &old->body) == &old->body)
+		g_hash_table_remove(r->by_key, &old->body);
+	g_hash_table_remove(r->peers, GUINT_TO_POINTER(peer_id));
+}
+
 static void add_peer(struct wg_recovered *r, const struct dp_item *item)
 {
 	struct old_peer *old = g_new0(struct old_peer, 1);
@@ -129,8 +147,9 @@ static void add_peer(struct wg_recovered *r, const struct dp_item *item)
 		g_free(old);
 		return;
 	}
-	g_hash_table_replace(r->peers, GUINT_TO_POINTER(old->body.key.peer_id), old);
-	g_hash_table_replace(r->by_key, old->body.public_key, old);
+	forget_peer(r, old->body.key.peer_id);
+	g_hash_table_insert(r->peers, GUINT_TO_POINTER(old->body.key.peer_id), old);
+	g_hash_table_add(r->by_key, &old->body);
 }
 
 static void add_endpoint(struct wg_recovered *r, const struct dp_item *item)
@@ -147,8 +166,14 @@ static void add_endpoint(struct wg_recovered *r, const struct dp_item *item)
 
 static void add_keypair(struct wg_recovered *r, const struct dp_item *item)
 {
-	if (item->body_len == sizeof(struct st_stat_keypair) && r->keypairs->len < MAX_ITEMS)
-		g_array_append_vals(r->keypairs, item->body, 1);
+	struct st_stat_keypair k;
+
+	if (item->body_len != sizeof(k))
+		return;
+	memcpy(&k, item->body, sizeof(k));
+	if (k.peer_id < ST_MAX_PEERS && k.slot < PEER_SLOTS)
+		g_hash_table_replace(
+			r->keypairs, keypair_key(k.peer_id, k.slot), g_memdup2(&k, sizeof(k)));
 }
 
 // "wg NAME v4 PORT", checked against what the descriptor really is.
@@ -226,23 +251,15 @@ void wg_recover_free_ids(struct wg *wg)
 	}
 }
 
-// One key can be a peer of several interfaces; then by_key misses all but one, and we look at all.
 static const struct old_peer *find_peer(
 	const struct wg_recovered *r, uint32_t if_id, const uint8_t *public_key)
 {
-	const struct old_peer *old = g_hash_table_lookup(r->by_key, public_key);
-	GHashTableIter iter;
-	gpointer value;
+	struct st_peer like = {.if_id = if_id};
+	const struct st_peer *body;
 
-	if (!old || old->body.if_id == if_id)
-		return old;
-	g_hash_table_iter_init(&iter, r->peers);
-	while (g_hash_table_iter_next(&iter, NULL, &value)) {
-		old = value;
-		if (old->body.if_id == if_id && key_equal(old->body.public_key, public_key))
-			return old;
-	}
-	return NULL;
+	memcpy(like.public_key, public_key, sizeof(like.public_key));
+	body = g_hash_table_lookup(r->by_key, &like);
+	return body ? g_hash_table_lookup(r->peers, GUINT_TO_POINTER(body->key.peer_id)) : NULL;
 }
 
 uint32_t wg_recovered_peer_id(
@@ -263,11 +280,14 @@ void wg_recover_peer(struct peer *p)
 		return;
 	if (!peer_blob_load(p, old->item.blob, old->item.blob_len))
 		g_warning("peer %s: control blob of another version, timestamps start anew", p->name);
-	for (guint n = 0; n < r->keypairs->len; n++) {
-		struct st_stat_keypair k = g_array_index(r->keypairs, struct st_stat_keypair, n);
+	for (uint32_t slot = 0; slot < PEER_SLOTS; slot++) {
+		const struct st_stat_keypair *told =
+			g_hash_table_lookup(r->keypairs, keypair_key(p->id, slot));
+		struct st_stat_keypair k;
 
-		if (k.peer_id != p->id)
+		if (!told)
 			continue;
+		k = *told;
 		k.age_ms += (uint32_t)(now - r->at);
 		peer_slot_learnt(p, &k, now);
 	}

@@ -107,6 +107,39 @@ static void a_restart_takes_back_identity_session_endpoint_and_socket(void)
 	down();
 }
 
+// As many as there may be, each key on two interfaces.
+static void every_peer_of_old_is_found_by_interface_and_key(void)
+{
+	struct wg_recovered *r = wg_recovered_new();
+	struct st_peer body = {.public_key = {1}};
+	struct dp_item item = {.kind = ST_PEER, .body = &body, .body_len = sizeof(body), .fd = -1};
+	unsigned int wrong = 0;
+
+	for (uint32_t id = 0; id < ST_MAX_PEERS; id++) {
+		body.key.peer_id = id;
+		body.if_id = 1 + id % 2;
+		body.public_key[0] = (uint8_t)(id >> 1);
+		body.public_key[1] = (uint8_t)(id >> 9);
+		wg_recovered_add(r, &item);
+	}
+	for (uint32_t id = 0; id < ST_MAX_PEERS; id++) {
+		body.public_key[0] = (uint8_t)(id >> 1);
+		body.public_key[1] = (uint8_t)(id >> 9);
+		wrong += wg_recovered_peer_id(r, 1 + id % 2, body.public_key) != id;
+	}
+	CU_ASSERT_EQUAL(wrong, 0);
+	CU_ASSERT_EQUAL(wg_recovered_peer_id(r, 3, body.public_key), ST_NO_PEER);
+	// Told again, it has another key by now.
+	memset(body.public_key, 0xff, sizeof(body.public_key));
+	body.key.peer_id = 0;
+	body.if_id = 1;
+	wg_recovered_add(r, &item);
+	CU_ASSERT_EQUAL(wg_recovered_peer_id(r, 1, body.public_key), 0);
+	memset(body.public_key, 0, sizeof(body.public_key));
+	CU_ASSERT_EQUAL(wg_recovered_peer_id(r, 1, body.public_key), ST_NO_PEER);
+	wg_recovered_free(r);
+}
+
 // ---- configuration and status ------------------------------------------------------------------
 
 static struct config *document(unsigned int port, const char *peers)
@@ -218,6 +251,8 @@ int main(void)
 	CU_TestInfo tests[] = {
 		{"a restart takes back identity, session, endpoint and socket",
 			a_restart_takes_back_identity_session_endpoint_and_socket},
+		{"every peer of old is found by interface and key",
+			every_peer_of_old_is_found_by_interface_and_key},
 		{"a reload touches only what differs", a_reload_touches_only_what_differs},
 		{"a port that is taken is opened when it is free",
 			a_port_that_is_taken_is_opened_when_it_is_free},
