@@ -24,10 +24,15 @@ struct last {
 	struct rte_ether_addr mac;
 };
 
+static bool same_hop(const struct packet *a, const struct packet *b)
+{
+	return a->oif == b->oif && addr_equal(&a->nexthop, &b->nexthop);
+}
+
 static bool waits_already(const struct lcore *lc, const struct packet *p)
 {
 	for (struct rte_mbuf *m = lc->neigh_head; m != NULL; m = packet_of(m)->next)
-		if (packet_of(m)->oif == p->oif && addr_equal(&packet_of(m)->nexthop, &p->nexthop))
+		if (same_hop(packet_of(m), p))
 			return true;
 	return false;
 }
@@ -41,11 +46,38 @@ static void queue(struct lcore *lc, struct rte_mbuf *m)
 	lc->neigh_tail = m;
 }
 
+// A new packet replaces the oldest one for its next hop (RFC 4861 section 7.2.2), or else the oldest of all.
+// False: l2out_retry holds them all just now.
+static bool make_room(struct lcore *lc, const struct packet *p)
+{
+	struct rte_mbuf *m = lc->neigh_head, *before = NULL;
+
+	while (m != NULL && !same_hop(packet_of(m), p)) {
+		before = m;
+		m = packet_of(m)->next;
+	}
+	if (m == NULL) {
+		before = NULL;
+		m = lc->neigh_head;
+	}
+	if (m == NULL)
+		return false;
+	if (before == NULL)
+		lc->neigh_head = packet_of(m)->next;
+	else
+		packet_of(before)->next = packet_of(m)->next;
+	if (lc->neigh_tail == m)
+		lc->neigh_tail = before;
+	lc->neigh_queued--;
+	stage_drop(lc, m, ST_DROP_neigh_queue_full);
+	return true;
+}
+
 static void wait_for_neighbour(struct lcore *lc, struct rte_mbuf *m)
 {
 	struct packet *p = packet_of(m);
 
-	if (lc->neigh_queued >= NEIGH_QUEUE_MAX) {
+	if (lc->neigh_queued >= NEIGH_QUEUE_MAX && !make_room(lc, p)) {
 		stage_drop(lc, m, ST_DROP_neigh_queue_full);
 		return;
 	}

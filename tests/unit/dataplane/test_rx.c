@@ -287,6 +287,59 @@ static void packets_wait_for_a_neighbour(void)
 	end();
 }
 
+static void numbered(uint32_t dst, uint8_t number)
+{
+	struct rte_mbuf *m = to(dst);
+
+	*rte_pktmbuf_mtod_offset(m, uint8_t *, 28) = number;
+	rig_fix_udp4(m, 0);
+	lan(m);
+}
+
+// What waits for dst gets its neighbour and leaves: the numbers in order.
+static unsigned int neighbour_found(uint32_t dst, uint8_t *ret_numbers, unsigned int max)
+{
+	struct st_neigh nb = {.key = {.if_id = RIG_WAN}, .mac = {2, 0, 0, 0, 9, 9}};
+	struct rte_mbuf *m[80];
+	unsigned int n;
+
+	addr_from_ipv4(&nb.key.addr, htonl(dst));
+	CU_ASSERT_EQUAL(neigh_set(&nb, NULL), 0);
+	rig_passes(3);
+	n = rig_take(RIG_DEV_WAN, m, RTE_DIM(m));
+	CU_ASSERT(n <= max);
+	for (unsigned int i = 0; i < n; i++)
+		ret_numbers[i] = *rte_pktmbuf_mtod_offset(m[i], uint8_t *, 14 + 28);
+	rte_pktmbuf_free_bulk(m, n);
+	return n;
+}
+
+static void the_newest_packets_for_a_neighbour_are_kept(void)
+{
+	uint8_t numbers[80];
+
+	begin();
+	numbered(0xcb007110, 0);
+	for (uint8_t i = 0; i < 70; i++)
+		numbered(0xcb007111, i);
+	CU_ASSERT_EQUAL(rig_drops(ST_DROP_neigh_queue_full), 7);
+	CU_ASSERT_EQUAL_FATAL(neighbour_found(0xcb007111, numbers, RTE_DIM(numbers)), 63);
+	for (uint8_t i = 0; i < 63; i++)
+		CU_ASSERT_EQUAL(numbers[i], 7 + i);
+	CU_ASSERT_EQUAL(neighbour_found(0xcb007110, numbers, RTE_DIM(numbers)), 1); // another's stays
+	rig_reset();
+	for (uint8_t i = 0; i < 64; i++)
+		numbered(0xcb007120 + i / 32, i);
+	numbered(0xcb007122, 64); // nothing of its own to replace: the oldest of all goes
+	CU_ASSERT_EQUAL(rig_drops(ST_DROP_neigh_queue_full), 1);
+	CU_ASSERT_EQUAL(neighbour_found(0xcb007120, numbers, RTE_DIM(numbers)), 31);
+	CU_ASSERT_EQUAL(numbers[0], 1);
+	CU_ASSERT_EQUAL(neighbour_found(0xcb007121, numbers, RTE_DIM(numbers)), 32);
+	CU_ASSERT_EQUAL(neighbour_found(0xcb007122, numbers, RTE_DIM(numbers)), 1);
+	CU_ASSERT_EQUAL(rig_drops_all(), 1);
+	end();
+}
+
 static void a_trace_follows_a_packet(void)
 {
 	struct st_trace t = {.key = {.id = 5}, .if_id = RIG_LAN, .count = 1, .one_in = 1};
@@ -373,6 +426,8 @@ int main(void)
 		{"errors about errors are not made", errors_about_errors_are_not_made},
 		{"errors are limited", errors_are_limited},
 		{"packets wait for a neighbour", packets_wait_for_a_neighbour},
+		{"the newest packets for a neighbour are kept",
+			the_newest_packets_for_a_neighbour_are_kept},
 		{"a trace follows a packet", a_trace_follows_a_packet},
 	};
 
