@@ -341,6 +341,12 @@ static bool fits(struct lcore *lc, struct rte_mbuf *m, const struct received *r,
 	return false;
 }
 
+// What is put around a datagram of almost 64 kB may make it longer than its IP header can say.
+static bool too_long(const struct plan *pl)
+{
+	return pl->len - (pl->ipv6 ? IPV6_LEN : 0) > UINT16_MAX;
+}
+
 static void count(struct lcore *lc, const struct turn_to *to, uint32_t len)
 {
 	struct turn_relay_counts *c = &to->relay->counts[lc->id];
@@ -371,6 +377,10 @@ void turn_forward(struct lcore *lc, struct rte_mbuf *m, const struct turn_from *
 	why = way_refuses(way, to->direction);
 	if (unlikely(why != ST_DROP_COUNT)) {
 		stage_drop(lc, m, why);
+		return;
+	}
+	if (unlikely(too_long(&pl))) { // no ICMP: its sender cut it already
+		stage_drop(lc, m, ST_DROP_mtu_exceeded);
 		return;
 	}
 	if (unlikely(!fits(lc, m, &r, &pl, from, to, way)))

@@ -468,6 +468,66 @@ static void fragments_are_put_together(void)
 	done();
 }
 
+// A datagram of zeros without a checksum, in fragments of 1500 bytes.
+static void large_in(uint32_t len)
+{
+	struct tuple in = p2c_in(0);
+
+	for (uint32_t off = 0; off < 8 + len; off += 1480) {
+		uint32_t n = RTE_MIN(1480U, 8 + len - off);
+		struct rte_mbuf *f = turn_datagram(&in, &plain, data, n - 8);
+		struct rte_ipv4_hdr *h = rte_pktmbuf_mtod(f, void *);
+		struct rte_udp_hdr *u = (void *)(h + 1);
+
+		memset(u, 0, n);
+		if (off == 0)
+			*u = (struct rte_udp_hdr){.src_port = htons(in.sport),
+				.dst_port = htons(in.dport),
+				.dgram_len = htons((uint16_t)(8 + len))};
+		h->fragment_offset =
+			htons((uint16_t)(off / 8 | (off + n < 8 + len ? RTE_IPV4_HDR_MF_FLAG : 0)));
+		rig_fix_ipv4(f, 0);
+		rig_ether(f, RIG_WAN);
+		rig_rx(0, RIG_WAN, f);
+		rig_passes(1);
+	}
+	rig_passes(3);
+}
+
+// Bytes behind the IP headers of all fragments that left.
+static uint32_t large_out(void)
+{
+	uint32_t sum = 0;
+	struct rte_mbuf *m;
+
+	while (rig_take(RIG_DEV_WAN, &m, 1) == 1) {
+		sum += m->pkt_len - 34;
+		rte_pktmbuf_free(m);
+	}
+	return sum;
+}
+
+static void what_would_be_longer_than_ip_can_say_is_dropped(void)
+{
+	const uint32_t most = 65535 - 28 - 4; // a channel's header goes in front
+
+	allocate(0, 0);
+	large_in(most);
+	CU_ASSERT_EQUAL(large_out(), 65535 - 20);
+	CU_ASSERT_EQUAL(rig_drops_all(), 0);
+	large_in(most + 1);
+	CU_ASSERT_EQUAL(large_out(), 0);
+	CU_ASSERT_EQUAL(rig_drops(ST_DROP_mtu_exceeded), 1);
+	object_clear(ST_CHANNEL);
+	rig_passes(2);
+	large_in(65507); // as an indication
+	CU_ASSERT_EQUAL(large_out(), 0);
+	CU_ASSERT_EQUAL(rig_drops(ST_DROP_mtu_exceeded), 2);
+	CU_ASSERT_EQUAL(rig_drops_all(), 2);
+	rig_reset();
+	done();
+}
+
 int main(void)
 {
 	static const struct rig_test tests[] = {
@@ -487,6 +547,8 @@ int main(void)
 		{"IPv4 without DF is fragmented", ipv4_without_df_is_fragmented},
 		{"IP options end at the relay", ip_options_end_at_the_relay},
 		{"fragments are put together", fragments_are_put_together},
+		{"what would be longer than IP can say is dropped",
+			what_would_be_longer_than_ip_can_say_is_dropped},
 	};
 
 	return rig_main("turn relay", tests, RTE_DIM(tests));
