@@ -8,10 +8,12 @@
 #include <stddef.h>
 #include <sys/socket.h>
 
-#define FDS_MAX    1024 // a descriptor above it is not looked at
-#define IFACES_MAX 64   // of one more nothing is counted
+#define FDS_MAX                                                                                    \
+	65536 // a descriptor above it is not looked at; the parked sockets of straitd are 4096
+#define IFACES_MAX 64 // of one more nothing is counted
 
 static _Atomic int on[FDS_MAX]; // ifindex of the socket, 0 = none of them; main: wo
+static int fds;                 // none from here on is one
 
 static struct {
 	int ifindex;
@@ -28,6 +30,8 @@ void packet_ring_add(int fd)
 	if (getsockname(fd, (struct sockaddr *)&sll, &len) != 0 || sll.sll_family != AF_PACKET)
 		return;
 	atomic_store_explicit(&on[fd], sll.sll_ifindex, memory_order_relaxed);
+	if (fd >= fds)
+		fds = fd + 1;
 }
 
 bool packet_ring_known(int fd)
@@ -65,7 +69,7 @@ uint64_t packet_ring_missed(unsigned int ifindex)
 {
 	const uint64_t *sum;
 
-	for (int fd = 0; fd < FDS_MAX; fd++)
+	for (int fd = 0; fd < fds; fd++)
 		if (packet_ring_known(fd))
 			read_one(fd);
 	sum = ifindex == 0 ? NULL : sum_of((int)ifindex);

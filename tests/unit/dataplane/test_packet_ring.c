@@ -4,11 +4,13 @@
 #include "env.h"
 #include "ports/packet_ring.h"
 
+#include <fcntl.h>
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
 #include <net/if.h>
 #include <sched.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 
 #define FRAMES  8
@@ -64,6 +66,29 @@ static void what_a_full_ring_costs_is_counted(void)
 	CU_ASSERT_FALSE(packet_ring_known(fd));
 }
 
+// Beside the sockets that straitd has parked.
+static void a_socket_with_a_high_number_is_known(void)
+{
+	unsigned int lo = if_nametoindex("lo");
+	int low = ring_open((int)lo), high;
+	uint64_t before = packet_ring_missed(lo);
+	struct rlimit l;
+
+	CU_ASSERT_EQUAL(getrlimit(RLIMIT_NOFILE, &l), 0);
+	l.rlim_cur = l.rlim_max;
+	CU_ASSERT_EQUAL(setrlimit(RLIMIT_NOFILE, &l), 0);
+	high = fcntl(low, F_DUPFD, 4200);
+	CU_ASSERT_FATAL(high >= 4200);
+	close(low);
+	packet_ring_add(high);
+	CU_ASSERT_TRUE(packet_ring_known(high));
+	send_some();
+	CU_ASSERT(packet_ring_missed(lo) >= before + SENT - FRAMES);
+	close(high);
+	(void)packet_ring_missed(lo);
+	CU_ASSERT_FALSE(packet_ring_known(high));
+}
+
 static bool namespace_enter(void)
 {
 	struct ifreq r = {.ifr_flags = IFF_UP};
@@ -83,6 +108,7 @@ int main(void)
 {
 	CU_TestInfo tests[] = {
 		{"what a full ring costs is counted", what_a_full_ring_costs_is_counted},
+		{"a socket with a high number is known", a_socket_with_a_high_number_is_known},
 		CU_TEST_INFO_NULL,
 	};
 
