@@ -15,6 +15,7 @@
 #include "stages/wg.h"
 #include "tables/iface.h"
 #include "tables/peer.h"
+#include "trace.h"
 
 #include <rte_cycles.h>
 #include <rte_errno.h>
@@ -23,6 +24,7 @@
 #include <rte_malloc.h>
 #include <rte_pause.h>
 #include <rte_ring_elem.h>
+#include <rte_udp.h>
 #include <sodium.h>
 
 #include <errno.h>
@@ -438,3 +440,21 @@ void lcore_handoff(struct lcore *lc, uint16_t to, struct rte_mbuf *m, enum st_st
 		flush_to(lc, to);
 }
 _Static_assert(LCORE_MAX <= 64, "handoff_lcores has a bit per lcore");
+
+void lcore_to_main(struct lcore *lc, struct rte_mbuf *m, uint32_t peer_id)
+{
+	struct packet *p = packet_of(m);
+
+	if (unlikely(m->pkt_len > p->l4_off + sizeof(struct rte_udp_hdr) + ST_PACKET_MAX)) {
+		drop_now(lc, m, ST_DROP_mtu_exceeded);
+		return;
+	}
+	if (unlikely(rte_ring_full(lc->to_main))) {
+		drop_now(lc, m, ST_DROP_host_full);
+		return;
+	}
+	p->hash = peer_id;
+	if (unlikely(p->flags & PACKET_F_TRACED))
+		trace_end(lc, m, -1);
+	rte_ring_sp_enqueue(lc->to_main, m);
+}

@@ -193,3 +193,6 @@ void lcore_again(struct lcore *lc, struct rte_mbuf *m, enum st_stage target);
 void lcore_handoff_flush(struct lcore *lc);
 // Passes m to another lcore, there to enter at stage target. Counts and frees when the ring is full.
 void lcore_handoff(struct lcore *lc, uint16_t to, struct rte_mbuf *m, enum st_stage target);
+// For straitd as PACKET_IN, with a datagram of at most ST_PACKET_MAX: IP header at l3_off, UDP header at l4_off.
+// straitd sends it with its own socket. Counts and frees what is larger or finds the ring full.
+void lcore_to_main(struct lcore *lc, struct rte_mbuf *m, uint32_t peer_id);

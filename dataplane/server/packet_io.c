@@ -59,14 +59,29 @@ static bool is_v4(const struct st_addr *a)
 	return memcmp(a->b, v4_mapped, sizeof(v4_mapped)) == 0;
 }
 
-// With so many bytes in it; NULL when there is no mbuf.
-static struct rte_mbuf *mbuf_of(size_t len)
+// Room for head bytes, and behind it the datagram, in as many segments as that takes. NULL when the pool has
+// too few.
+static struct rte_mbuf *mbuf_of(uint16_t head, const uint8_t *data, uint16_t len)
 {
-	struct rte_mbuf *m = rte_pktmbuf_alloc(io_state.pool);
+	struct rte_mbuf *m = rte_pktmbuf_alloc(io_state.pool), *last = m;
 
-	if (m != NULL && rte_pktmbuf_append(m, (uint16_t)len) == NULL) {
-		rte_pktmbuf_free(m);
+	if (m == NULL)
 		return NULL;
+	rte_pktmbuf_append(m, head);
+	while (len > 0) {
+		uint16_t n = RTE_MIN(len, rte_pktmbuf_tailroom(last));
+
+		memcpy(rte_pktmbuf_append(m, n), data, n);
+		data += n;
+		len = (uint16_t)(len - n);
+		if (len == 0)
+			break;
+		last = rte_pktmbuf_alloc(io_state.pool);
+		if (last == NULL || rte_pktmbuf_chain(m, last) != 0) {
+			rte_pktmbuf_free(last);
+			rte_pktmbuf_free(m);
+			return NULL;
+		}
 	}
 	return m;
 }
@@ -84,7 +99,7 @@ static struct rte_mbuf *build4(const struct st_packet_io *io, const void *data, 
 {
 	struct rte_ipv4_hdr *ip;
 	struct rte_udp_hdr *udp;
-	struct rte_mbuf *m = mbuf_of(sizeof(*ip) + sizeof(*udp) + len);
+	struct rte_mbuf *m = mbuf_of(sizeof(*ip) + sizeof(*udp), data, len);
 
 	if (m == NULL)
 		return NULL;
@@ -97,9 +112,8 @@ static struct rte_mbuf *build4(const struct st_packet_io *io, const void *data, 
 	memcpy(&ip->src_addr, io->remote.b + 12, 4);
 	memcpy(&ip->dst_addr, io->local.b + 12, 4);
 	udp_fill(udp, io, len);
-	memcpy(udp + 1, data, len);
 	ip->hdr_checksum = rte_ipv4_cksum(ip);
-	udp->dgram_cksum = rte_ipv4_udptcp_cksum(ip, udp);
+	udp->dgram_cksum = rte_ipv4_udptcp_cksum_mbuf(m, ip, sizeof(*ip));
 	return m;
 }
 
@@ -107,7 +121,7 @@ static struct rte_mbuf *build6(const struct st_packet_io *io, const void *data, 
 {
 	struct rte_ipv6_hdr *ip;
 	struct rte_udp_hdr *udp;
-	struct rte_mbuf *m = mbuf_of(sizeof(*ip) + sizeof(*udp) + len);
+	struct rte_mbuf *m = mbuf_of(sizeof(*ip) + sizeof(*udp), data, len);
 
 	if (m == NULL)
 		return NULL;
@@ -120,8 +134,7 @@ static struct rte_mbuf *build6(const struct st_packet_io *io, const void *data, 
 	memcpy(ip->src_addr, io->remote.b, sizeof(ip->src_addr));
 	memcpy(ip->dst_addr, io->local.b, sizeof(ip->dst_addr));
 	udp_fill(udp, io, len);
-	memcpy(udp + 1, data, len);
-	udp->dgram_cksum = rte_ipv6_udptcp_cksum(ip, udp);
+	udp->dgram_cksum = rte_ipv6_udptcp_cksum_mbuf(m, ip, sizeof(*ip));
 	return m;
 }
 
@@ -158,7 +171,7 @@ static void tell(const struct rte_mbuf *m)
 	const struct rte_udp_hdr *udp;
 	uint32_t off = p->l4_off + (uint32_t)sizeof(*udp), len = rte_pktmbuf_pkt_len(m);
 
-	if (len <= off || len - off > ST_PACKET_MAX || len > sizeof(copy))
+	if (len <= off || len > sizeof(copy)) // cannot be: lcore_to_main looks
 		return;
 	flat = (uint8_t *)(uintptr_t)rte_pktmbuf_read(m, 0, len, copy);
 	udp = (const void *)(flat + p->l4_off);

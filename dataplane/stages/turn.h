@@ -95,9 +95,6 @@ struct turn_to {
 void turn_forward(struct lcore *lc, struct rte_mbuf *m, const struct turn_from *from,
 	const struct turn_to *to);
 
-// To straitd as PACKET_IN without a peer. The IP header is at l3_off, the UDP header at l4_off.
-void turn_to_main(struct lcore *lc, struct rte_mbuf *m);
-
 // ---- STUN (stun_parse.c, stun_binding.c) ----
 
 #define STUN_COOKIE        0x2112a442

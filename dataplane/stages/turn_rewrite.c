@@ -6,7 +6,6 @@
 #include "../stage.h"
 #include "../tables/iface.h"
 #include "../tables/portmap.h"
-#include "../trace.h"
 #include "checksum.h"
 #include "header.h"
 #include "icmp.h"
@@ -209,19 +208,6 @@ static struct rte_mbuf *rewrite(struct lcore *lc, struct rte_mbuf *m, const stru
 
 // ---- where it goes ---------------------------------------------------------------------------------
 
-void turn_to_main(struct lcore *lc, struct rte_mbuf *m)
-{
-	struct packet *p = packet_of(m);
-
-	p->hash = ST_NO_PEER;
-	if (unlikely(p->flags & PACKET_F_TRACED)) {
-		trace_end(lc, m, -1);
-		p->flags &= ~PACKET_F_TRACED;
-	}
-	if (rte_ring_sp_enqueue(lc->to_main, m) != 0)
-		stage_drop(lc, m, ST_DROP_host_full);
-}
-
 static bool is_wireguard_data(struct rte_mbuf *m)
 {
 	static const uint8_t type[4] = {4};
@@ -247,7 +233,7 @@ static void to_own_peer(struct lcore *lc, struct rte_mbuf *m, const struct plan 
 	case ST_OWNER_PEER:
 		lc->turn->counts.hairpin++;
 		if (!is_wireguard_data(m))
-			turn_to_main(lc, m);
+			lcore_to_main(lc, m, ST_NO_PEER);
 		else if (++p->passes > WG_PASSES_MAX)
 			stage_drop(lc, m, ST_DROP_loop);
 		else
@@ -269,7 +255,7 @@ static void to_own_client(struct lcore *lc, struct rte_mbuf *m, const struct pla
 	if (owner == ST_OWNER_RELAY || owner == ST_OWNER_TURN_LISTEN)
 		stage_drop(lc, m, ST_DROP_turn_hairpin);
 	else
-		turn_to_main(lc, m);
+		lcore_to_main(lc, m, ST_NO_PEER);
 }
 
 static void leave(struct lcore *lc, struct rte_mbuf *m, const struct turn_way *way,

@@ -120,7 +120,7 @@ static void to_socket(struct lcore *lc, struct rte_mbuf *m)
 	const struct packet *p = packet_of(m);
 
 	if (p->iif == 0 || (p->flags & PACKET_F_OURS))
-		turn_to_main(lc, m);
+		lcore_to_main(lc, m, ST_NO_PEER);
 	else
 		stage_push(lc, ST_STAGE_punt, m);
 }

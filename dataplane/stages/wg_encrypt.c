@@ -220,20 +220,6 @@ static void count_sent(struct lcore *lc, const struct packet *p, uint32_t datagr
 	wg_report_activity(lc, p->peer);
 }
 
-// straitd sends this datagram with its own socket.
-static void to_main(struct lcore *lc, struct rte_mbuf *m)
-{
-	struct packet *p = packet_of(m);
-
-	p->hash = p->peer->id;
-	if (unlikely(p->flags & PACKET_F_TRACED)) {
-		trace_end(lc, m, -1);
-		p->flags &= ~PACKET_F_TRACED;
-	}
-	if (rte_ring_sp_enqueue(lc->to_main, m) != 0)
-		stage_drop(lc, m, ST_DROP_host_full);
-}
-
 // The kernel's way to a relayed address of this very box is no port of ours, and leads nowhere.
 static void to_control(struct lcore *lc, struct rte_mbuf *m)
 {
@@ -242,7 +228,7 @@ static void to_control(struct lcore *lc, struct rte_mbuf *m)
 	if (portmap_lookup(&ep->remote, (uint16_t)ep->if_id, ep->remote_port_be) == ST_OWNER_RELAY)
 		stage_push(lc, ST_STAGE_turn_to_client, m);
 	else
-		to_main(lc, m);
+		lcore_to_main(lc, m, packet_of(m)->peer->id);
 }
 
 // Behind the tag, because the AEAD ends at the end of the packet.

@@ -583,7 +583,16 @@ bool api_server_trace(int client, const struct st_ev_trace *ev)
 	return true;
 }
 
+struct rig_told rig_told;
+
 void api_server_event(
 	uint16_t event, const void *body, uint16_t body_len, const void *blob, uint16_t blob_len)
 {
+	rig_told.count++;
+	rig_told.event = event;
+	rig_told.blob_len = blob_len;
+	if (body_len > 0)
+		memcpy(rig_told.body, body, body_len);
+	if (blob_len > 0)
+		memcpy(rig_told.blob, blob, blob_len);
 }

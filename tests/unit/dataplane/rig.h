@@ -53,6 +53,14 @@ extern struct st_ev_trace rig_trace; // the last one delivered
 extern unsigned int rig_traces;
 extern unsigned int rig_captures_ended;
 
+struct rig_told { // the last event for the controller
+	unsigned int count;
+	uint16_t event, blob_len;
+	_Alignas(8) uint8_t body[ST_MSG_MAX];
+	uint8_t blob[ST_MSG_MAX];
+};
+extern struct rig_told rig_told;
+
 int rig_init(const char *aead);
 // With a packet pool like strait-dp's: a cache per lcore and, where there are some free, hugepages.
 int rig_init_bench(const char *aead, uint32_t channels);

@@ -213,7 +213,7 @@ struct got {
 	uint16_t sport, dport;
 	struct st_addr src, dst;
 	uint32_t len;
-	uint8_t payload[9000];
+	uint8_t payload[ST_PACKET_MAX];
 };
 
 // The checksum oracle: headers are taken apart and every sum is made from scratch. len is that of the frame.
