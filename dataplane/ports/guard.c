@@ -51,10 +51,39 @@ static void table_name(const char *ifname, char *ret, size_t room)
 	ret[n] = '\0';
 }
 
+// libnftables asks select(), which ends the process for a descriptor above FD_SETSIZE, and straitd's parked
+// sockets may be more. A low one is kept for it.
+static int low_fd = -1;
+
+void guard_init(void)
+{
+	if (low_fd < 0)
+		low_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
+static struct nft_ctx *nft_open(void)
+{
+	struct nft_ctx *nft;
+
+	if (low_fd >= 0)
+		close(low_fd);
+	low_fd = -1;
+	nft = nft_ctx_new(NFT_CTX_DEFAULT); // opens its socket
+	if (nft == NULL)
+		guard_init();
+	return nft;
+}
+
+static void nft_close(struct nft_ctx *nft)
+{
+	nft_ctx_free(nft);
+	guard_init();
+}
+
 // Runs nft commands. With ret_out the output is kept there; with quiet an error is not worth a line.
 static int nft_run(const char *commands, char *ret_out, size_t room, bool quiet)
 {
-	struct nft_ctx *nft = nft_ctx_new(NFT_CTX_DEFAULT);
+	struct nft_ctx *nft = nft_open();
 	int rc;
 
 	if (nft == NULL)
@@ -71,7 +100,7 @@ static int nft_run(const char *commands, char *ret_out, size_t room, bool quiet)
 		first[strcspn(first, "\n")] = '\0';
 		log_error("guard: nftables refused: %s", first);
 	}
-	nft_ctx_free(nft);
+	nft_close(nft);
 	return rc == 0 ? 0 : -EIO;
 }
 

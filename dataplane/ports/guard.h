@@ -5,6 +5,7 @@
 // is undone on a clean exit or when the port goes. main only.
 #pragma once
 
+void guard_init(void); // while few descriptors are open
 // 0, or -errno with the remedy in the log: -ENODEV no such interface, -EADDRINUSE it has addresses.
 int guard_install(const char *ifname);
 void guard_remove(const char *ifname);

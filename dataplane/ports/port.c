@@ -51,6 +51,7 @@ static int device_removed(uint16_t eth, enum rte_eth_event_type event, void *arg
 void ports_init(struct rte_mempool *pool)
 {
 	memset(pt.ports, 0, sizeof(pt.ports));
+	guard_init();
 	device_init(pool);
 	host_devices_init();
 	if (rte_eth_dev_callback_register(
