@@ -60,7 +60,7 @@ int setsockopt(int fd, int level, int name, const void *value, socklen_t len)
 	if (level != SOL_PACKET || name != PACKET_FANOUT || len != sizeof(fanout))
 		return (int)syscall(SYS_setsockopt, fd, level, name, value, len);
 	memcpy(&fanout, value, sizeof(fanout));
-	fanout &= ~(PACKET_FANOUT_FLAG_DEFRAG << FANOUT_FLAGS_SHIFT);
+	fanout &= ~(int)((unsigned int)PACKET_FANOUT_FLAG_DEFRAG << FANOUT_FLAGS_SHIFT);
 	rc = (int)syscall(SYS_setsockopt, fd, level, name, &fanout, len);
 	packet_ring_add(fd);
 	return rc;

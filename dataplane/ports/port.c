@@ -246,6 +246,12 @@ static int port_adjust(struct port *port, const struct st_port *p)
 	return iface_make(port, host);
 }
 
+// Neither failed, nor gone because no form of it worked: there is something to keep.
+static bool works(uint32_t if_id)
+{
+	return pt.ports[if_id].used && !pt.ports[if_id].failed;
+}
+
 int port_set(const void *body, const void *old)
 {
 	const struct st_port *p = body, *was = old;
@@ -253,9 +259,9 @@ int port_set(const void *body, const void *old)
 
 	if (rc < 0)
 		return rc;
-	if (was != NULL && memcmp(p, was, sizeof(*p)) == 0 && !pt.ports[p->key.if_id].failed)
+	if (was != NULL && memcmp(p, was, sizeof(*p)) == 0 && works(p->key.if_id))
 		return 0;
-	if (was != NULL && same_device(p, was) && !pt.ports[p->key.if_id].failed)
+	if (was != NULL && same_device(p, was) && works(p->key.if_id))
 		return port_adjust(&pt.ports[p->key.if_id], p);
 	if (was == NULL)
 		return port_add(p);
