@@ -51,6 +51,7 @@ struct conn {
 	char version[32];                                      // the peer's
 	uint64_t rx_direct, rx_relayed, tx_direct, tx_relayed; // bytes
 	uint64_t rx_last, tx_last;
+	bool relayed; // where what comes on top of them goes
 	bool mark;
 };
 

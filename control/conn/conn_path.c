@@ -250,17 +250,17 @@ void conn_refresh(struct conn *c)
 	}
 }
 
-// What the peer's counters grew by went the way that was selected.
+// What the peer's counters grew by went the way that was selected until now.
 void conn_bytes(struct conn *c)
 {
 	uint64_t rx = c->peer->rx_bytes - MIN(c->rx_last, c->peer->rx_bytes);
 	uint64_t tx = c->peer->tx_bytes - MIN(c->tx_last, c->peer->tx_bytes);
-	bool relayed = paths_relayed(&c->fsm.paths);
 
 	c->rx_last = c->peer->rx_bytes;
 	c->tx_last = c->peer->tx_bytes;
-	*(relayed ? &c->rx_relayed : &c->rx_direct) += rx;
-	*(relayed ? &c->tx_relayed : &c->tx_direct) += tx;
+	*(c->relayed ? &c->rx_relayed : &c->rx_direct) += rx;
+	*(c->relayed ? &c->tx_relayed : &c->tx_direct) += tx;
+	c->relayed = paths_relayed(&c->fsm.paths);
 }
 
 // ---- after a restart -----------------------------------------------------------------------------------------
@@ -352,5 +352,6 @@ bool conn_path_recover(struct conn *c)
 			c->keeps[n].path_id = paths_restore_retired(ps, path, now);
 		reinstall_slot(c, n == first ? &c->peer->endpoint : &c->extra[n - 1], &old[n]);
 	}
+	c->relayed = paths_relayed(ps);
 	return first < CONN_KEEPS;
 }

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //
 // The connection of a peer as straitd has it: a configuration's interface and peers, agents and pairs of ICE, the
-// data plane's objects before a double. No main loop runs: nothing is gathered, and the test says what was nominated.
-// The clock is moved by the test (clock_gettime is defined here and found before the C library's).
+// data plane's objects before a double. The main loop does not run: nothing is gathered, and the test says what was
+// nominated. The clock is moved by the test (clock_gettime and g_get_real_time are defined here and found before the
+// libraries').
 #include "../../../../control/addr.h"
 #include "../../../../control/config/config.h"
 #include "../../../../control/conn/conn_internal.h"
@@ -26,12 +27,11 @@
 #define LETTER  "AAECKCkqKywtLi8wMTIzNDU2Nzg5Ojs8PT4/QEFCQ0Q="
 #define PWD     "passwordpasswordpasswordpassword"
 
-static const char document[] =
-	"{\"wireguard\": [{\"name\": \"wgp\", \"private_key\": \"" PRIVATE "\", "
-	"\"listen_port\": 58217, \"signal\": {\"url\": \"http://127.0.0.1:1\"}, \"peers\": ["
-	"{\"name\": \"plus\", \"public_key\": \"" PLUS "\", \"allowed_ips\": [\"10.0.1.0/24\"]},"
-	"{\"name\": \"letter\", \"public_key\": \"" LETTER "\", \"allowed_ips\": [\"10.0.2.0/24\"]}"
-	"]}]}";
+#define PEER(name, key, net)                                                                       \
+	"{\"name\": \"" name "\", \"public_key\": \"" key "\", \"allowed_ips\": [\"" net "\"]}"
+#define PEER_PLUS   PEER("plus", PLUS, "10.0.1.0/24")
+#define PEER_LETTER PEER("letter", LETTER, "10.0.2.0/24")
+#define RELAY       "{\"url\": \"turn:192.0.2.53\", \"secret\": \"opensesame\"}"
 
 static char *dir;
 static struct dp *dp;
@@ -55,6 +55,14 @@ int clock_gettime(clockid_t id, struct timespec *ts)
 	return r;
 }
 
+gint64 g_get_real_time(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_REALTIME, &ts);
+	return (gint64)ts.tv_sec * G_USEC_PER_SEC + ts.tv_nsec / 1000;
+}
+
 static struct conn *conn_named(const char *name)
 {
 	bool known;
@@ -64,11 +72,29 @@ static struct conn *conn_named(const char *name)
 	return found;
 }
 
+// The file with these servers and peers, as at the start or after a reload.
+static void apply(const char *servers, const char *peers)
+{
+	g_autofree char *text = g_strdup_printf(
+		"{\"wireguard\": [{\"name\": \"wgp\", \"private_key\": \"" PRIVATE "\", "
+		"\"listen_port\": 58217, \"signal\": {\"url\": \"http://127.0.0.1:1\"}, "
+		"\"ice\": {\"servers\": [%s]}, \"peers\": [%s]}]}",
+		servers, peers);
+	struct config *old = config;
+	char *error = NULL;
+
+	config = config_parse("test", text, &error);
+	if (!config)
+		fprintf(stderr, "%s\n", error);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(config);
+	CU_ASSERT_EQUAL_FATAL(wg_apply(wg, config, &error), 0);
+	CU_ASSERT_EQUAL_FATAL(conns_apply(conns, config, &error), 0);
+	config_free(old);
+}
+
 // told: what strait-dp holds is known before the configuration.
 static void up_when(bool told)
 {
-	char *error = NULL;
-
 	netlink_double_path(0, 100); // a port
 	dp = dp_double_new();
 	wg = wg_new(dp, NULL, dir);
@@ -77,12 +103,9 @@ static void up_when(bool told)
 	wg_dp_connected(wg, false);
 	if (told)
 		wg_dp_recovered(wg);
-	config = config_parse("test", document, &error);
-	CU_ASSERT_PTR_NOT_NULL_FATAL(config);
-	CU_ASSERT_EQUAL_FATAL(wg_apply(wg, config, &error), 0);
 	events = events_new();
 	conns = conns_new(wg, events);
-	CU_ASSERT_EQUAL_FATAL(conns_apply(conns, config, &error), 0);
+	apply("", PEER_PLUS "," PEER_LETTER);
 	c = conn_named("plus");
 }
 
@@ -98,6 +121,7 @@ static void down(void)
 	wg_free(wg);
 	dp_double_free(dp);
 	config_free(config);
+	config = NULL;
 }
 
 // ---- what the peer says --------------------------------------------------------------------------------
@@ -128,13 +152,13 @@ static void hear_direct(void)
 	conn_message(c, &m);
 }
 
-static void nominate(const char *remote, uint16_t port)
+static void nominate_of(const char *remote, uint16_t port, enum ice_type remote_type)
 {
 	struct ice_path path = {.ours = c->fsm.local.cred,
 		.theirs = c->fsm.remote.cred,
 		.controlling = c->fsm.controlling,
 		.local_type = ICE_HOST,
-		.remote_type = ICE_HOST,
+		.remote_type = remote_type,
 		.local_port_be = htons(c->iface->wg->port),
 		.remote_port_be = htons(port),
 		.rtt_us = 1500};
@@ -144,6 +168,11 @@ static void nominate(const char *remote, uint16_t port)
 	path.local_candidate_port_be = path.local_port_be;
 	addr_parse(&path.remote, remote);
 	conn_fsm_nominated(&c->fsm, c->agent_generation, &path, wg_now());
+}
+
+static void nominate(const char *remote, uint16_t port)
+{
+	nominate_of(remote, port, ICE_HOST);
 }
 
 // ---- candidates ----------------------------------------------------------------------------------------
@@ -402,6 +431,154 @@ static void a_peers_status_says_how_it_stands(void)
 	down();
 }
 
+static void events_name_the_peer_and_what_happened(void)
+{
+	cJSON *o = cJSON_CreateObject(), *e;
+	GString *out = g_string_new(NULL);
+
+	up();
+	hear_offer("peerone:" PWD, "0.16.0", false);
+	nominate("192.0.2.9", 7);
+	events_since(events, 0, EVENTS_REPLY, o);
+	cJSON_ArrayForEach (e, cJSON_GetObjectItem(o, "events"))
+		g_string_append_printf(out, "%s %s %s; ",
+			cJSON_GetObjectItem(e, "interface")->valuestring,
+			cJSON_GetObjectItem(e, "peer")->valuestring,
+			cJSON_GetObjectItem(e, "event")->valuestring);
+	CU_ASSERT_STRING_EQUAL(out->str, "wgp plus checking; wgp plus nominated; ");
+	g_string_free(out, TRUE);
+	cJSON_Delete(o);
+	down();
+}
+
+static void bytes_count_for_the_kind_of_path_they_went(void)
+{
+	const struct dp_double_object *o;
+	unsigned int sets;
+
+	up();
+	hear_offer("peerone:" PWD, "0.16.0", false);
+	nominate_of("192.0.2.9", 7, ICE_RELAY);
+	o = dp_double_find(dp, ST_PEER, c->peer->id);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(o);
+	sets = o->sets;
+	c->peer->rx_bytes = 1000;
+	c->peer->tx_bytes = 300;
+	hear_offer("peertwo:" PWD, "0.16.0", false);
+	nominate("192.0.2.9", 7);
+	c->peer->rx_bytes += 50;
+	c->peer->tx_bytes += 7;
+	conn_bytes(c);
+	CU_ASSERT_EQUAL(c->rx_relayed, 1000);
+	CU_ASSERT_EQUAL(c->tx_relayed, 300);
+	CU_ASSERT_EQUAL(c->rx_direct, 50);
+	CU_ASSERT_EQUAL(c->tx_direct, 7);
+	// The data plane's counters and keys hang on the PEER, which has not been touched.
+	CU_ASSERT_EQUAL(o->sets, sets);
+	down();
+}
+
+// ---- reloads -------------------------------------------------------------------------------------------
+
+static void settled(void)
+{
+	hear_offer("peerone:" PWD, "0.16.0", false);
+	nominate("192.0.2.9", 7);
+	ahead_ms += 11000;
+	conn_due(c, wg_now());
+	CU_ASSERT_EQUAL(g_hash_table_size(c->iface->ice->keeps), 1);
+	CU_ASSERT_PTR_NULL(c->agent); // its pair needs none
+}
+
+static void a_reload_leaves_a_pair_alone_whose_peer_did_not_change(void)
+{
+	const struct dp_double_object *o;
+	const struct conn_path *path;
+	unsigned int sets;
+
+	up();
+	settled();
+	path = c->fsm.paths.selected;
+	o = dp_double_find(dp, ST_ENDPOINT, c->peer->id);
+	sets = o->sets;
+	apply("", PEER_PLUS "," PEER("letter", LETTER, "10.0.3.0/24"));
+	apply("", PEER_PLUS);
+	apply("", PEER_LETTER "," PEER_PLUS);
+	CU_ASSERT_PTR_EQUAL(conn_named("plus"), c);
+	CU_ASSERT_PTR_EQUAL(c->fsm.paths.selected, path);
+	CU_ASSERT_EQUAL(c->fsm.attempts, 1);
+	CU_ASSERT_PTR_EQUAL(dp_double_find(dp, ST_ENDPOINT, c->peer->id), o);
+	CU_ASSERT_EQUAL(o->sets, sets);
+	down();
+}
+
+// NetBird's had a second life beside the next one.
+static void a_peer_that_is_removed_and_added_again_begins_anew(void)
+{
+	const struct ice *ice;
+
+	up();
+	settled();
+	hear_offer("peertwo:" PWD, "0.16.0", false); // and an attempt is under way
+	ice = c->iface->ice;
+	apply("", PEER_LETTER);
+	CU_ASSERT_EQUAL(g_hash_table_size(ice->keeps), 0);
+	CU_ASSERT_EQUAL(dp_double_count(dp, ST_ENDPOINT), 0);
+	CU_ASSERT_EQUAL(dp_double_count(dp, ST_PEER), 1);
+	apply("", PEER_LETTER "," PEER_PLUS);
+	c = conn_named("plus");
+	CU_ASSERT_EQUAL(g_sequence_get_length(c->iface->timers), 2);
+	CU_ASSERT_EQUAL(c->fsm.phase, CONN_WAITING);
+	CU_ASSERT_EQUAL(c->fsm.attempts, 0);
+	CU_ASSERT_EQUAL(dp_double_count(dp, ST_ENDPOINT), 0);
+	hear_offer("peerthree:" PWD, "0.16.0", false);
+	nominate("192.0.2.9", 9);
+	CU_ASSERT_EQUAL(sent_to_port(), 9);
+	CU_ASSERT_EQUAL(g_hash_table_size(ice->keeps), 1);
+	down();
+}
+
+static void an_empty_list_of_servers_means_none(void)
+{
+	up();
+	apply(RELAY, PEER_PLUS);
+	CU_ASSERT_EQUAL(c->iface->relays, 1);
+	CU_ASSERT_EQUAL(c->iface->ice->servers->len, 1);
+	apply("", PEER_PLUS);
+	CU_ASSERT_EQUAL(c->iface->relays, 0);
+	CU_ASSERT_EQUAL(c->iface->ice->servers->len, 0);
+	down();
+}
+
+static const char *relay_user(void)
+{
+	const struct ice_known_server *s = c->iface->ice->servers->pdata[0];
+
+	return s->username;
+}
+
+static void users_made_from_a_secret_are_renewed_before_they_end(void)
+{
+	g_autofree char *first = NULL;
+	int64_t ends;
+
+	up();
+	apply(RELAY, PEER_PLUS);
+	first = g_strdup(relay_user());
+	ends = g_ascii_strtoll(first, NULL, 10) - g_get_real_time() / G_USEC_PER_SEC;
+	CU_ASSERT_TRUE(ends > 12 * 3600 - 60 && ends <= 12 * 3600);
+	ahead_ms += (9 * 3600 - 60) * 1000;
+	while (g_main_context_iteration(NULL, FALSE))
+		;
+	CU_ASSERT_STRING_EQUAL(relay_user(), first);
+	ahead_ms += 120 * 1000;
+	while (g_main_context_iteration(NULL, FALSE))
+		;
+	CU_ASSERT_TRUE(g_ascii_strtoll(relay_user(), NULL, 10) >
+		       g_ascii_strtoll(first, NULL, 10) + 9 * 3600 - 120);
+	down();
+}
+
 int main(void)
 {
 	CU_TestInfo tests[] = {
@@ -412,6 +589,12 @@ int main(void)
 		TEST(nobody_else_is_followed),
 		TEST(a_connection_follows_its_peers_id),
 		TEST(a_peers_status_says_how_it_stands),
+		TEST(events_name_the_peer_and_what_happened),
+		TEST(bytes_count_for_the_kind_of_path_they_went),
+		TEST(a_reload_leaves_a_pair_alone_whose_peer_did_not_change),
+		TEST(a_peer_that_is_removed_and_added_again_begins_anew),
+		TEST(an_empty_list_of_servers_means_none),
+		TEST(users_made_from_a_secret_are_renewed_before_they_end),
 		CU_TEST_INFO_NULL,
 	};
 	int ret;
