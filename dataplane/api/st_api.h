@@ -774,7 +774,9 @@ struct st_packet_io {
 	X(turn_hairpin, "would pass the relay of this box a second time")                          \
 	X(stun_limited, "STUN over the rate of its source, or more than straitd is given")         \
 	X(not_synced, "held until straitd has installed everything after a start of strait-dp")    \
-	X(turn_denied_port, "port of a peer that the relay must not serve")
+	X(turn_denied_port, "port of a peer that the relay must not serve")                        \
+	X(host_icmp_limited, "ICMP to this box, more than its kernel is given")                    \
+	X(host_options_limited, "IP options or IPv6 extensions, more than the kernel is given")
 
 enum st_drop {
 #define X(name, text) ST_DROP_##name,

@@ -6,10 +6,16 @@
 #include "../tables/iface.h"
 #include "fragment.h"
 #include "header.h"
+#include "turn.h"
 
 #include <rte_ether.h>
 
 #include <errno.h>
+#include <netinet/in.h>
+
+#define IPV6_LEN 40
+#define ND_FIRST 133 // RFC 4861: router solicitation ...
+#define ND_LAST  137 // ... to redirect; without them the link is dead
 
 static void to_host(struct lcore *lc, const struct iface *ifc, struct rte_mbuf *m)
 {
@@ -69,11 +75,56 @@ static void cut(struct lcore *lc, const struct iface *ifc, struct rte_mbuf *m)
 	packet_consumed(lc, m);
 }
 
+static bool is_neighbour_discovery(struct rte_mbuf *m, const struct packet *p)
+{
+	uint8_t buf;
+	const uint8_t *type = rte_pktmbuf_read(m, p->l3_off + IPV6_LEN, sizeof(buf), &buf);
+
+	return type != NULL && *type >= ND_FIRST && *type <= ND_LAST;
+}
+
+// What floods of it take of the host device's ring would be missing to messages of clients. False: to anything else
+// there is no limit.
+static bool is_limited(struct rte_mbuf *m, const struct packet *p, enum turn_punt *ret)
+{
+	const struct rte_ipv4_hdr *v4;
+	uint8_t proto;
+
+	*ret = TURN_PUNT_ICMP;
+	if (packet_is_ipv6(p)) {
+		proto = packet_ipv6(m)->proto;
+		if (proto == IPPROTO_ICMPV6)
+			return !is_neighbour_discovery(m, p);
+		*ret = TURN_PUNT_OPTIONS;
+		return proto == IPPROTO_HOPOPTS || proto == IPPROTO_ROUTING ||
+		       proto == IPPROTO_DSTOPTS;
+	}
+	v4 = packet_ipv4(m);
+	if (v4->next_proto_id == IPPROTO_ICMP)
+		return true;
+	*ret = TURN_PUNT_OPTIONS;
+	return (v4->version_ihl & 0xfU) * 4 > sizeof(*v4);
+}
+
+// Of what came from a port; what comes out of a tunnel is of who is authenticated.
+static bool within_rate(struct lcore *lc, struct rte_mbuf *m)
+{
+	enum turn_punt cause;
+
+	if (!is_limited(m, packet_of(m), &cause) || turn_limit_punt(lc, cause))
+		return true;
+	stage_drop(lc, m,
+		cause == TURN_PUNT_ICMP ? ST_DROP_host_icmp_limited : ST_DROP_host_options_limited);
+	return false;
+}
+
 static void punt(struct lcore *lc, const struct iface *ifc, struct rte_mbuf *m)
 {
 	struct packet *p = packet_of(m);
 	bool is_ip = p->l3_off != 0 || ifc->is_wg || (p->flags & PACKET_F_OURS);
 
+	if (!ifc->is_wg && p->l3_off != 0 && !within_rate(lc, m))
+		return;
 	if (is_ip && packet_ip_len(m, p) > ifc->mtu) {
 		cut(lc, ifc, m);
 		return;

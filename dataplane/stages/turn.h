@@ -12,14 +12,18 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define TURN_WAYS         256   // distinct (interface, MTU, gateway) remembered by an lcore
-#define STUN_SOURCES      16384 // buckets of the per-source limit, by a keyed hash
-#define STUN_PER_SOURCE   100 // Binding answers a second to an IPv4 address or IPv6 /64, per lcore
-#define STUN_SOURCE_BURST 200
-#define PUNT_KNOWN_RATE   50000 // STUN a second to straitd from clients with an allocation, per lcore
-#define PUNT_KNOWN_BURST  5000
-#define PUNT_OTHER_RATE   40000 // from all others together
-#define PUNT_OTHER_BURST  1000
+#define TURN_WAYS          256   // distinct (interface, MTU, gateway) remembered by an lcore
+#define STUN_SOURCES       16384 // buckets of the per-source limit, by a keyed hash
+#define STUN_PER_SOURCE    100 // Binding answers a second to an IPv4 address or IPv6 /64, per lcore
+#define STUN_SOURCE_BURST  200
+#define PUNT_KNOWN_RATE    50000 // STUN a second to straitd from clients with an allocation, per lcore
+#define PUNT_KNOWN_BURST   5000
+#define PUNT_OTHER_RATE    40000 // from all others together
+#define PUNT_OTHER_BURST   1000
+#define PUNT_ICMP_RATE     10000 // ICMP to the kernel, errors about relayed datagrams among it
+#define PUNT_ICMP_BURST    1000
+#define PUNT_OPTIONS_RATE  1000 // packets with IP options or IPv6 extensions, which few need
+#define PUNT_OPTIONS_BURST 200
 // Handing a message up costs as much as relaying fifty: an lcore that does not keep up with what arrives has no time
 // for strangers, or those it knows wait in its ring behind them.
 #define PUNT_BEHIND       32 // passes in a row with a whole burst (struct lcore) ...
@@ -34,7 +38,13 @@ struct turn_way {
 	struct st_addr gateway;
 };
 
-enum turn_punt { TURN_PUNT_KNOWN, TURN_PUNT_OTHER, TURN_PUNT_CAUSES };
+enum turn_punt {
+	TURN_PUNT_KNOWN,
+	TURN_PUNT_OTHER,
+	TURN_PUNT_ICMP,
+	TURN_PUNT_OPTIONS,
+	TURN_PUNT_CAUSES,
+};
 
 // main sums (relaxed).
 struct turn_counts {

@@ -8,6 +8,15 @@
 #include <rte_malloc.h>
 #include <sodium.h>
 
+static const struct {
+	uint32_t rate, burst; // per second; at once
+} punt_limits[TURN_PUNT_CAUSES] = {
+	[TURN_PUNT_KNOWN] = {PUNT_KNOWN_RATE, PUNT_KNOWN_BURST},
+	[TURN_PUNT_OTHER] = {PUNT_OTHER_RATE, PUNT_OTHER_BURST},
+	[TURN_PUNT_ICMP] = {PUNT_ICMP_RATE, PUNT_ICMP_BURST},
+	[TURN_PUNT_OPTIONS] = {PUNT_OPTIONS_RATE, PUNT_OPTIONS_BURST},
+};
+
 struct turn_lcore *turn_lcore_new(uint64_t hz)
 {
 	struct turn_lcore *t = rte_zmalloc("turn", sizeof(*t), RTE_CACHE_LINE_SIZE);
@@ -17,10 +26,10 @@ struct turn_lcore *turn_lcore_new(uint64_t hz)
 	randombytes_buf(t->seed, sizeof(t->seed));
 	randombytes_buf(&t->random, sizeof(t->random));
 	t->random |= 1;
-	t->punt_cost[TURN_PUNT_KNOWN] = hz / PUNT_KNOWN_RATE;
-	t->punt_cost[TURN_PUNT_OTHER] = hz / PUNT_OTHER_RATE;
-	t->punt_burst[TURN_PUNT_KNOWN] = t->punt_cost[TURN_PUNT_KNOWN] * PUNT_KNOWN_BURST;
-	t->punt_burst[TURN_PUNT_OTHER] = t->punt_cost[TURN_PUNT_OTHER] * PUNT_OTHER_BURST;
+	for (int i = 0; i < TURN_PUNT_CAUSES; i++) {
+		t->punt_cost[i] = hz / punt_limits[i].rate;
+		t->punt_burst[i] = t->punt_cost[i] * punt_limits[i].burst;
+	}
 	t->source_cost = hz / STUN_PER_SOURCE;
 	t->source_burst = t->source_cost * STUN_SOURCE_BURST;
 	return t;
@@ -41,7 +50,7 @@ bool turn_limit_punt(struct lcore *lc, enum turn_punt cause)
 	struct turn_lcore *t = lc->turn;
 	uint64_t cost = t->punt_cost[cause];
 
-	if (cause == TURN_PUNT_OTHER && lc->rx_behind >= PUNT_BEHIND)
+	if (cause != TURN_PUNT_KNOWN && lc->rx_behind >= PUNT_BEHIND)
 		cost *= PUNT_BEHIND_SHARE;
 	return take(&t->punt[cause], lc->now, cost, t->punt_burst[cause]);
 }

@@ -678,6 +678,76 @@ static void strangers_leave_room_for_those_with_an_allocation(void)
 	finish();
 }
 
+// A datagram whose header says something else; payload is what its protocol begins with.
+static unsigned int to_box(bool ipv6, uint8_t proto, uint8_t first, bool options)
+{
+	const struct tuple in = {ipv6 ? CLIENT6 : CLIENT4, 1, ipv6 ? SERVER6 : SERVER4, 2};
+	struct rte_mbuf *m = turn_datagram(&in, &plain, msg, 64), *out[64];
+	struct rte_ipv4_hdr *v4 = rte_pktmbuf_mtod(m, struct rte_ipv4_hdr *);
+	unsigned int n;
+
+	if (ipv6) {
+		rte_pktmbuf_mtod(m, struct rte_ipv6_hdr *)->proto = proto;
+		*rte_pktmbuf_mtod_offset(m, uint8_t *, 40) = first;
+	} else {
+		v4->next_proto_id = proto;
+		*rte_pktmbuf_mtod_offset(m, uint8_t *, 20) = first;
+		if (options) {
+			v4->version_ihl = 0x46;
+			memset(v4 + 1, 1, 4); // no operation, four times
+		}
+		rig_fix_ipv4(m, 0);
+	}
+	rig_ether(m, RIG_WAN);
+	rig_rx(0, RIG_WAN, m);
+	rig_passes(2);
+	n = rig_take(RIG_DEV_WAN_TAP, out, 64);
+	rte_pktmbuf_free_bulk(out, n);
+	return n;
+}
+
+// ICMP, options, extensions: each flood ends at its own rate, and the Refresh of a client comes through.
+static void floods_to_the_kernel_leave_room_for_clients(void)
+{
+	static const struct {
+		bool ipv6;
+		uint8_t proto, first;
+		bool options;
+		enum st_drop why;
+		unsigned int burst;
+	} floods[] = {
+		{false, IPPROTO_ICMP, 8, false, ST_DROP_host_icmp_limited, PUNT_ICMP_BURST},
+		{true, IPPROTO_ICMPV6, 128, false, ST_DROP_host_icmp_limited, PUNT_ICMP_BURST},
+		{false, IPPROTO_TCP, 1, true, ST_DROP_host_options_limited, PUNT_OPTIONS_BURST},
+		{true, IPPROTO_DSTOPTS, IPPROTO_ICMPV6, false, ST_DROP_host_options_limited,
+			PUNT_OPTIONS_BURST},
+	};
+
+	for (size_t i = 0; i < RTE_DIM(floods); i++) {
+		unsigned int up = 0, sent = 0;
+
+		set_up(LIVE, NONE);
+		skip(10);
+		while (sent < 40000 && rig_drops(floods[i].why) < 100) {
+			up += to_box(floods[i].ipv6, floods[i].proto, floods[i].first,
+				floods[i].options);
+			sent++;
+		}
+		CU_ASSERT_EQUAL(rig_drops(floods[i].why), 100);
+		CU_ASSERT(up >= floods[i].burst);
+		CU_ASSERT_EQUAL(up + 100, sent);
+		for (int n = 0; n < 100; n++) {
+			turn_in(&from_client, &plain, msg, stun_begin(msg, 0x0004)); // Refresh
+			CU_ASSERT(turn_out(RIG_DEV_WAN_TAP, &g));
+		}
+		// What keeps the link alive, and what has no rate.
+		CU_ASSERT_EQUAL(to_box(true, IPPROTO_ICMPV6, 135, false), 1);
+		CU_ASSERT_EQUAL(to_box(false, IPPROTO_TCP, 0, false), 1);
+		CU_ASSERT_EQUAL(rig_drops_all(), 100);
+		finish();
+	}
+}
+
 static void an_lcore_that_is_behind_hands_few_strangers_up(void)
 {
 	uint64_t begun = rte_rdtsc(), rate = PUNT_OTHER_RATE / PUNT_BEHIND_SHARE;
@@ -752,6 +822,8 @@ int main(void)
 		{"Binding requests are limited by source", binding_requests_are_limited_by_source},
 		{"strangers leave room for those with an allocation",
 			strangers_leave_room_for_those_with_an_allocation},
+		{"floods to the kernel leave room for clients",
+			floods_to_the_kernel_leave_room_for_clients},
 		{"an lcore that is behind hands few strangers up",
 			an_lcore_that_is_behind_hands_few_strangers_up},
 		{"who has an allocation is marked, and nobody else",
