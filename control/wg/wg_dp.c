@@ -74,40 +74,38 @@ void wg_recovery_end(struct wg *wg)
 		wg->refresh = g_timeout_add(RECOVERY_REFRESH_MS, refresh_later, wg);
 }
 
-// Whoever has the id gets another one. False: there is none.
-static bool make_room(struct wg *wg, uint32_t id)
+// Its connection is made anew: what it has is of the earlier id.
+static void change_id(struct peer *p, uint32_t id)
 {
-	struct peer *p = wg->peers[id];
-	struct conn_iface *connections = p && p->conn ? p->iface->conns : NULL;
-	uint32_t other = p ? peer_id_alloc(wg) : id;
+	struct conn_iface *connections = p->conn ? p->iface->conns : NULL;
 
-	if (!p || other == ST_NO_PEER)
-		return !p;
 	conn_peer_gone(p);
-	peer_change_id(p, other);
+	peer_change_id(p, id);
 	if (connections)
 		conn_peer_begin(connections, p);
-	return true;
 }
 
-// The peer existed before the data plane told that it knows it. Its connection is made anew: what it has is of the
-// earlier id, and the pairs of an earlier straitd are of this one.
+// The peer existed before the data plane told that it knows it, mostly since a moment ago and under the right id.
 static void adopt_peer(struct peer *p)
 {
 	struct wg *wg = p->iface->wg;
 	uint32_t id = wg_recovered_peer_id(wg->recovered, p->iface->if_id, p->noise.public_key);
-	struct conn_iface *connections = p->conn ? p->iface->conns : NULL;
 
-	if (id == ST_NO_PEER || (id != p->id && !make_room(wg, id)))
+	if (id == ST_NO_PEER)
 		return;
-	conn_peer_gone(p);
-	peer_change_id(p, id);
+	if (id != p->id && wg->peers[id]) {
+		uint32_t other = peer_id_alloc(wg);
+
+		if (other == ST_NO_PEER)
+			return;
+		change_id(wg->peers[id], other);
+	}
+	if (id != p->id)
+		change_id(p, id);
 	wg_recover_peer(p);
 	peer_install(p, NULL, NULL);
 	if (!wg_recover_endpoint(p))
 		peer_install_endpoint(p);
-	if (connections)
-		conn_peer_begin(connections, p);
 }
 
 static void adopt_iface(struct wg_iface *i)

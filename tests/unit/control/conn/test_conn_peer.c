@@ -380,6 +380,25 @@ static void a_connection_follows_its_peers_id(void)
 	down();
 }
 
+// As at each start: the configuration is applied when the data plane has told all, and then it is asked who is new.
+static void a_connection_with_the_right_id_stays(void)
+{
+	struct conn *before;
+	uint32_t id;
+
+	up_when(false);
+	before = c;
+	id = c->peer->id;
+	hear_offer("peerone:" PWD, "", false);
+	nominate("192.0.2.9", 7);
+	recover(c->peer, id);
+	wg_dp_recovered(wg);
+	CU_ASSERT_PTR_EQUAL(conn_named("plus"), before);
+	CU_ASSERT_PTR_NOT_NULL(c->fsm.paths.selected);
+	CU_ASSERT_EQUAL(sent_to_port(), 7);
+	down();
+}
+
 // ---- what people are told ------------------------------------------------------------------------------
 
 static cJSON *status(void)
@@ -588,6 +607,7 @@ int main(void)
 		TEST(it_is_followed_until_the_next_nomination),
 		TEST(nobody_else_is_followed),
 		TEST(a_connection_follows_its_peers_id),
+		TEST(a_connection_with_the_right_id_stays),
 		TEST(a_peers_status_says_how_it_stands),
 		TEST(events_name_the_peer_and_what_happened),
 		TEST(bytes_count_for_the_kind_of_path_they_went),
