@@ -23,16 +23,16 @@ must 'boxes' eval 'wan_box wan && site_boxes a && peer_boxes'
 gateway_config a . "$(site_peer_entry peer "192.0.2.3:$WG_PORT")"
 must 'peer starts' stock_peer a=
 # A shell lets its background processes ignore SIGINT; a terminal does not.
-bg first gwa env --default-signal=INT "$LAB_ROOT/tests/tools/gateway" "$LAB_DIR/gwa.json"
-must 'both daemons start' wait_until 20 up
+bg first gwa env --default-signal=INT "$LAB_ROOT/run" gateway "$LAB_DIR/gwa.json"
+must 'both daemons start' wait_until 60 up
 check 'the tunnel works' session_up lana 10.3.0.2
 read -r dp straitd < <(gateway_pids first)
 check 'Ctrl-C ends it with 0' bg_stop first INT
 check 'strait-dp is gone' wait_gone 5 "$dp"
 check 'straitd is gone' wait_gone 5 "$straitd"
 check 'the ingress drops are gone' eval '! on gwa nft list ruleset | grep -q "hook ingress"'
-bg second gwa "$LAB_ROOT/tests/tools/gateway" "$LAB_DIR/gwa.json"
-must 'it starts again' wait_until 20 up
+bg second gwa "$LAB_ROOT/run" gateway "$LAB_DIR/gwa.json"
+must 'it starts again' wait_until 60 up
 read -r dp straitd < <(gateway_pids second)
 kill -KILL "$straitd"
 check 'straitd killed: all ends' wait_gone 15 "${LAB_PROC[second]}"
@@ -42,5 +42,6 @@ check 'and the status is not 0' not equal "$?" 0
 unset 'LAB_PROC[second]'
 check 'the log names who ended' grep -q 'straitd ended' "$LAB_DIR/second.log"
 jq '.nonsense = 1' "$LAB_DIR/gwa.json" >"$LAB_DIR/bad.json"
-check 'a bad config does not start' not on gwa "$LAB_ROOT/tests/tools/gateway" "$LAB_DIR/bad.json"
+check 'a bad config does not start' not on gwa "$LAB_ROOT/run" gateway "$LAB_DIR/bad.json"
+check 'without a file it says how to use it' eval '! "$LAB_ROOT/run" gateway 2>"$LAB_DIR/usage" && grep -q "usage: ./run gateway FILE" "$LAB_DIR/usage"'
 lab_finish
