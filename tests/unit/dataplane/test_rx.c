@@ -93,6 +93,54 @@ static void frames_are_sorted_by_destination_and_type(void)
 	end();
 }
 
+static struct rte_mbuf *of_type(uint16_t ether_type)
+{
+	struct rte_mbuf *m = frame(RIG_LAN, to(RIG_LAN_V4));
+
+	rte_pktmbuf_mtod(m, struct rte_ether_hdr *)->ether_type = htons(ether_type);
+	return m;
+}
+
+static void lan_host_side(uint16_t port)
+{
+	struct iface *lan = iface_new(iface_get(RIG_LAN));
+
+	lan->host_port = port;
+	iface_publish(RIG_LAN, lan);
+	rig_passes(3);
+}
+
+static void what_is_the_hosts_needs_a_host_side(void)
+{
+	static const uint16_t tagged[] = {RTE_ETHER_TYPE_VLAN, RTE_ETHER_TYPE_QINQ};
+	struct rte_mbuf *m;
+
+	begin();
+	for (unsigned int i = 0; i < RTE_DIM(tagged); i++) {
+		rig_rx(0, RIG_LAN, of_type(tagged[i]));
+		rig_passes(2);
+		expect_one(RIG_DEV_LAN_TAP, 114);
+	}
+	lan_host_side(NO_ETH_PORT);
+	for (unsigned int i = 0; i < RTE_DIM(tagged); i++) {
+		rig_rx(0, RIG_LAN, of_type(tagged[i]));
+		rig_passes(2);
+		expect_drop(ST_DROP_rx_vlan);
+	}
+	rig_rx(0, RIG_LAN, of_type(RTE_ETHER_TYPE_ARP));
+	rig_passes(2);
+	expect_drop(ST_DROP_no_host_device);
+	m = frame(RIG_LAN, to(0xffffffff));
+	memset(rte_pktmbuf_mtod(m, uint8_t *), 0xff, 6);
+	rig_rx(0, RIG_LAN, m);
+	rig_passes(2);
+	expect_drop(ST_DROP_no_host_device);
+	lan(to(RIG_LAN_V4));
+	expect_drop(ST_DROP_no_host_device);
+	lan_host_side(RIG_DEV_LAN_TAP);
+	end();
+}
+
 static void malformed_ip_is_dropped(void)
 {
 	static const struct {
@@ -416,6 +464,7 @@ int main(void)
 	static const struct rig_test tests[] = {
 		{"frames are sorted by destination and type",
 			frames_are_sorted_by_destination_and_type},
+		{"what is the host's needs a host side", what_is_the_hosts_needs_a_host_side},
 		{"malformed IP is dropped", malformed_ip_is_dropped},
 		{"Ethernet padding is cut off", ethernet_padding_is_cut_off},
 		{"the box gets what is for it", the_box_gets_what_is_for_it},

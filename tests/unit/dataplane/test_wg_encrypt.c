@@ -6,7 +6,6 @@
 #include "stages/header.h"
 
 #include <rte_cycles.h>
-#include <rte_tcp.h>
 
 #include <arpa/inet.h>
 
@@ -385,45 +384,21 @@ static void the_host_sends_through_the_tun(void)
 	end();
 }
 
-static struct rte_mbuf *syn(uint16_t mss)
+// The peer's endpoint lies behind the tunnel itself.
+static void a_tunnel_that_leads_into_itself_ends(void)
 {
-	struct rte_mbuf *m = to_far(44);
-	struct rte_ipv4_hdr *h = rte_pktmbuf_mtod(m, struct rte_ipv4_hdr *);
-	struct rte_tcp_hdr *t = (void *)(h + 1);
-	uint8_t *o = (void *)(t + 1);
-
-	h->next_proto_id = IPPROTO_TCP;
-	*t = (struct rte_tcp_hdr){.data_off = 6 << 4, .tcp_flags = RTE_TCP_SYN_FLAG};
-	o[0] = 2;
-	o[1] = 4;
-	o[2] = (uint8_t)(mss >> 8);
-	o[3] = (uint8_t)mss;
-	t->cksum = rte_ipv4_udptcp_cksum(h, t);
-	rig_fix_ipv4(m, 0);
-	return m;
-}
-
-static void syns_get_an_mss_that_fits(void)
-{
-	static const uint16_t table[][2] = {{1460, 1380}, {1380, 1380}, {536, 536}};
+	struct st_endpoint e;
 
 	begin(false, true);
-	for (unsigned int i = 0; i < RTE_DIM(table); i++) {
-		struct rte_mbuf *m;
-		struct rte_ipv4_hdr *h;
-		uint64_t counter;
-		uint8_t *o;
-
-		send_lan(syn(table[i][0]));
-		m = rig_take_one(RIG_DEV_WAN);
-		CU_ASSERT_PTR_NOT_NULL_FATAL(m);
-		CU_ASSERT(rig_open(m, &counter));
-		h = rte_pktmbuf_mtod(m, struct rte_ipv4_hdr *);
-		o = (uint8_t *)(h + 1) + 20;
-		CU_ASSERT_EQUAL(o[2] << 8 | o[3], table[i][1]);
-		CU_ASSERT_EQUAL(rte_ipv4_udptcp_cksum_verify(h, h + 1), 0);
-		rte_pktmbuf_free(m);
-	}
+	e = atomic_load(&rig.peer->endpoint)->ep;
+	e.if_id = RIG_WG;
+	addr_from_ipv4(&e.remote, htonl(RIG_FAR_HOST));
+	CU_ASSERT_EQUAL(endpoint_set(&e, NULL), 0);
+	send_lan(to_far(100));
+	rig_passes(6);
+	CU_ASSERT_EQUAL(rig_drops(ST_DROP_loop), 1);
+	CU_ASSERT_EQUAL(rig_drops_all(), 1);
+	CU_ASSERT_PTR_NULL(rig_take_one(RIG_DEV_WAN));
 	end();
 }
 
@@ -485,7 +460,7 @@ int main(void)
 		{"the responder sends under a confirmed key only",
 			the_responder_sends_under_a_confirmed_key_only},
 		{"the host sends through the TUN", the_host_sends_through_the_tun},
-		{"SYNs get an MSS that fits", syns_get_an_mss_that_fits},
+		{"a tunnel that leads into itself ends", a_tunnel_that_leads_into_itself_ends},
 		{"a control endpoint goes to main", a_control_endpoint_goes_to_main},
 		{"counters are for the peer and the interface",
 			counters_are_for_the_peer_and_the_interface},
