@@ -270,6 +270,33 @@ static void a_lone_fragment_is_relayed_to_nobody(void)
 	finish();
 }
 
+// The same over IPv6, where the fragment header says it.
+static void a_lone_fragment_of_ipv6_is_relayed_to_nobody(void)
+{
+	const struct tuple from = {PEER6, PEER_PT, SERVER6, RELAY_PT};
+	struct rte_mbuf *m = turn_datagram(&from, &plain, data, 800);
+	struct rte_ipv6_hdr *h;
+	uint8_t head[40];
+
+	allocate();
+	memcpy(head, rte_pktmbuf_mtod(m, void *), sizeof(head));
+	h = (void *)rte_pktmbuf_prepend(m, sizeof(struct header_ipv6_frag));
+	CU_ASSERT_PTR_NOT_NULL_FATAL(h);
+	memcpy(h, head, sizeof(head));
+	h->proto = IPPROTO_FRAGMENT;
+	h->payload_len = htons((uint16_t)(m->pkt_len - sizeof(head)));
+	*(struct header_ipv6_frag *)(h + 1) =
+		(struct header_ipv6_frag){.next = IPPROTO_UDP, .offset = htons(800), .id = 7};
+	rig_ether(m, RIG_WAN);
+	rig_rx(0, RIG_WAN, m);
+	rig_passes(2);
+	CU_ASSERT_EQUAL(take_all(RIG_DEV_WAN) + take_all(RIG_DEV_WAN_TAP), 0);
+	rig_skip(120);
+	rig_passes(4);
+	expect_drops(ST_DROP_frag_timeout, 1);
+	finish();
+}
+
 static void fragment(const struct tuple *t, uint32_t off, uint32_t len, bool more)
 {
 	struct rte_mbuf *m = turn_datagram(t, &plain, data, 800), *f;
@@ -412,6 +439,8 @@ int main(void)
 		{"ICMP to a relayed address goes to the host",
 			icmp_to_a_relayed_address_goes_to_the_host},
 		{"a lone fragment is relayed to nobody", a_lone_fragment_is_relayed_to_nobody},
+		{"a lone fragment of IPv6 is relayed to nobody",
+			a_lone_fragment_of_ipv6_is_relayed_to_nobody},
 		{"overlapping fragments are relayed to nobody",
 			overlapping_fragments_are_relayed_to_nobody},
 		{"a peer without permission reaches nobody", a_peer_without_permission_reaches_nobody},

@@ -437,35 +437,72 @@ static void ip_options_end_at_the_relay(void)
 	done();
 }
 
-// In two fragments, the channel header in the first.
-static void fragments_are_put_together(void)
+// len bytes at off behind the IP header of m, as a packet of their own.
+static struct rte_mbuf *fragment_of(struct rte_mbuf *m, uint32_t off, uint32_t len, bool more)
 {
-	struct tuple in = c2p_in(0);
-	static uint8_t buf[4000];
-	uint32_t n = channel_data(buf, CHANNEL, data, 1400);
-	struct rte_mbuf *m = turn_datagram(&in, &plain, buf, n), *f;
-	static struct got g;
+	uint32_t ip = rte_pktmbuf_mtod(m, uint8_t *)[0] >> 4 == 4 ? 20 : 40, all = ip == 20 ? 20 : 48;
+	struct rte_mbuf *f = rte_pktmbuf_copy(m, rig.pool, ip + off, len);
+	uint8_t *h;
 
-	allocate(0, 0);
-	for (uint32_t off = 0; off < 8 + n; off += 800) {
-		uint32_t len = RTE_MIN(800U, 8 + n - off);
-		struct rte_ipv4_hdr *h;
+	CU_ASSERT_PTR_NOT_NULL_FATAL(f);
+	h = (uint8_t *)rte_pktmbuf_prepend(f, (uint16_t)all);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(h);
+	memcpy(h, rte_pktmbuf_mtod(m, void *), ip);
+	if (ip == 20) {
+		struct rte_ipv4_hdr *v4 = (void *)h;
 
-		f = rte_pktmbuf_copy(m, rig.pool, 20 + off, len);
-		CU_ASSERT_PTR_NOT_NULL_FATAL(rte_pktmbuf_prepend(f, 20));
-		h = rte_pktmbuf_mtod(f, void *);
-		memcpy(h, rte_pktmbuf_mtod(m, void *), 20);
-		h->total_length = htons((uint16_t)(20 + len));
-		h->fragment_offset =
-			htons((uint16_t)(off / 8 | (off + len < 8 + n ? RTE_IPV4_HDR_MF_FLAG : 0)));
+		v4->total_length = htons((uint16_t)(20 + len));
+		v4->fragment_offset = htons((uint16_t)(off / 8 | (more ? RTE_IPV4_HDR_MF_FLAG : 0)));
 		rig_fix_ipv4(f, 0);
+	} else {
+		struct rte_ipv6_hdr *v6 = (void *)h;
+		struct header_ipv6_frag *x = (void *)(v6 + 1);
+
+		v6->payload_len = htons((uint16_t)(8 + len));
+		v6->proto = IPPROTO_FRAGMENT;
+		*x = (struct header_ipv6_frag){.next = IPPROTO_UDP,
+			.offset = htons((uint16_t)(off | more)),
+			.id = htonl(0x12345678)};
+	}
+	return f;
+}
+
+// In two fragments, what lcores look for in the first.
+static void fragments_in(const struct tuple *t, const void *payload, uint32_t n, bool last_first)
+{
+	struct rte_mbuf *m = turn_datagram(t, &plain, payload, n);
+
+	for (int i = 0; i < 2; i++) {
+		bool first = (i == 0) != last_first;
+		struct rte_mbuf *f =
+			fragment_of(m, first ? 0 : 800, first ? 800 : 8 + n - 800, first);
+
 		rig_ether(f, RIG_WAN);
 		rig_rx(0, RIG_WAN, f);
 	}
 	rte_pktmbuf_free(m);
 	rig_passes(4);
-	CU_ASSERT(turn_out(RIG_DEV_WAN, &g) && g.len == 1400 && memcmp(g.payload, data, 1400) == 0);
-	done();
+}
+
+// Of both families on either side, in both orders.
+static void fragments_are_put_together(void)
+{
+	static uint8_t buf[4000];
+	static struct got g;
+
+	for (int k = 0; k < 8; k++) {
+		int c = k >> 1 & 1, p = k & 1;
+		struct tuple in = c2p_in(c), out = c2p_out(p), back = p2c_in(p), there = p2c_out(c);
+
+		allocate(c, p);
+		fragments_in(&in, buf, channel_data(buf, CHANNEL, data, 1400), k & 4);
+		CU_ASSERT(turn_out(RIG_DEV_WAN, &g) && got_tuple(&g, &out) && g.len == 1400 &&
+			  memcmp(g.payload, data, 1400) == 0 && g.checksum);
+		fragments_in(&back, data, 1400, k & 4);
+		CU_ASSERT(turn_out(RIG_DEV_WAN, &g) && got_tuple(&g, &there) && g.len == 1404 &&
+			  memcmp(g.payload + 4, data, 1400) == 0 && g.checksum);
+		done();
+	}
 }
 
 // A datagram of zeros without a checksum, in fragments of 1500 bytes.

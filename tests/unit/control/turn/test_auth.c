@@ -303,12 +303,39 @@ static void a_nonce_is_of_one_transport_and_outlives_a_restart(void)
 	end();
 }
 
+// Nonces are made under a key of the hour, and live for an hour: most see the next key.
+static void a_nonce_goes_on_when_the_key_of_the_hour_changes(void)
+{
+	struct client c, d;
+
+	begin_with(usual);
+	core.boot_s = 7 * TURN_NONCE_LIFE_S - 10;
+	client_init(&c, "203.0.113.5", 1000);
+	client_init(&d, "203.0.113.5", 1001);
+	learn_nonce(&c);
+	CU_ASSERT_EQUAL(allocate(&c), 0);
+	core.boot_s += 20; // of the next hour
+	CU_ASSERT_EQUAL(refresh(&c, 600), 0);
+	CU_ASSERT_EQUAL(allocate(&d), 0); // under the new key
+	CU_ASSERT_EQUAL(refresh(&c, 600), 0);
+	core.boot_s += TURN_NONCE_LIFE_S - 20;
+	CU_ASSERT_EQUAL(refresh(&c, 600), 0); // its last second
+	core.boot_s++;
+	CU_ASSERT_EQUAL(refresh(&c, 600), 438);
+	CU_ASSERT_EQUAL(refresh(&c, 600), 0); // by the nonce that came along
+	CU_ASSERT_EQUAL(refresh(&d, 600), 0);
+	core.boot_s += 2 * TURN_NONCE_LIFE_S; // the key in its place in the cache is another
+	CU_ASSERT_EQUAL(refresh(&d, 600), 438);
+	end();
+}
+
 int main(void)
 {
 	static CU_TestInfo tests[] = {
 		TEST(a_stranger_is_challenged_and_leaves_no_state),
 		TEST(credentials_are_checked_in_the_order_of_the_rfc),
 		TEST(a_nonce_is_good_for_one_address_and_port_and_an_hour),
+		TEST(a_nonce_goes_on_when_the_key_of_the_hour_changes),
 		TEST(sha256_and_userhash_work_and_a_bid_down_is_seen),
 		TEST(anonymity_is_not_offered_with_secrets),
 		TEST(time_limited_credentials_are_those_of_coturn_and_netbird),
