@@ -2,41 +2,22 @@
 //
 // /metrics over loopback: what it says, who it is for, and what its connections may not do.
 #include "../../../../control/scrape.h"
-#include "../../../../control/turn/server_parts.h"
-#include "core_rig.h"
+#include "server_rig.h"
 
 #include <errno.h>
-#include <netinet/in.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #define PORT 39641
 
-static struct turn *turn;
-static gint64 ahead_us; // of the clock
-
-// Instead of GLib's: the deadlines of connections are on the system's clock.
-gint64 g_get_monotonic_time(void)
+static struct config *config_with(const char *metrics)
 {
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * G_USEC_PER_SEC + now.tv_nsec / 1000 + ahead_us;
-}
-
-static void apply(const char *more)
-{
-	struct config *old = config;
-	char *error = NULL,
-	     *text = g_strdup_printf("%s\"listen\": [{\"address\": \"127.0.0.1\", \"port\": 34783, "
+	char *text = g_strdup_printf("%s\"listen\": [{\"address\": \"127.0.0.1\", \"port\": 34783, "
 				     "\"transports\": [\"udp\"]}], \"limits\": {\"replies_burst\": "
 				     "2}, %s",
-		     more, usual);
+		metrics, usual);
+	struct config *c = parse_config(text);
 
-	config = parse_config(text);
-	CU_ASSERT_EQUAL_FATAL(turn_apply(turn, config, &error), 0);
-	config_free(old);
 	g_free(text);
+	return c;
 }
 
 static void on_answer(const struct turn_tuple *to, const void *data, size_t len, void *arg)
@@ -46,39 +27,13 @@ static void on_answer(const struct turn_tuple *to, const void *data, size_t len,
 
 static void up(void)
 {
-	char *error = NULL;
-
-	run_dir = g_dir_make_tmp("strait-turn-XXXXXX", NULL);
-	dp = dp_double_new();
-	config = NULL;
-	turn = turn_new(dp, run_dir, &error);
-	CU_ASSERT_PTR_NOT_NULL_FATAL(turn);
+	begin_server(config_with("\"metrics\": {\"port\": " G_STRINGIFY(PORT) "}, "));
 	turn->core.send = on_answer;
-	turn_dp_connected(turn, true);
-	apply("\"metrics\": {\"port\": " G_STRINGIFY(PORT) "}, ");
-	turn_dp_recovered(turn);
-	turn_dp_synced(turn);
-}
-
-static void down(void)
-{
-	char *key = g_build_filename(run_dir, SEAL_KEY_NAME, NULL);
-
-	turn_free(turn);
-	config_free(config);
-	dp_double_free(dp);
-	unlink(key);
-	rmdir(run_dir);
-	g_free(key);
-	g_free(run_dir);
-	settle();
 }
 
 static int dial(void)
 {
-	struct sockaddr_in to = {.sin_family = AF_INET,
-		.sin_port = htons(PORT),
-		.sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	struct sockaddr_in to = on_loopback(PORT);
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
 	if (!connect(fd, (struct sockaddr *)&to, sizeof(to)))
@@ -146,11 +101,7 @@ static int tell(struct client *c)
 	if (answers == before)
 		return NO_ANSWER;
 	CU_ASSERT_EQUAL_FATAL(stun_parse_strict(&c->m, answer, answer_len), 0);
-	if (stun_attr(&c->m, STUN_ATTR_NONCE).at) {
-		memcpy(c->nonce, stun_attr(&c->m, STUN_ATTR_NONCE).at,
-			stun_attr(&c->m, STUN_ATTR_NONCE).len);
-		c->nonce[stun_attr(&c->m, STUN_ATTR_NONCE).len] = 0;
-	}
+	keep_nonce(c);
 	return code_of(&c->m);
 }
 
@@ -189,7 +140,7 @@ static void totals_and_states_follow_what_happens(void)
 	CU_ASSERT_EQUAL(value("strait_turn_ports_free{address=\"192.0.2.1\"}"), 19);
 	CU_ASSERT_EQUAL(value("strait_turn_requests_total{method=\"create_permission\"}"), 1);
 	CU_ASSERT_EQUAL(value("strait_drops_total{reason=\"turn_no_permission\"}"), 0);
-	down();
+	end_server();
 }
 
 static void nothing_else_is_served_and_no_label_is_a_user(void)
@@ -214,9 +165,9 @@ static void nothing_else_is_served_and_no_label_is_a_user(void)
 	all = get("POST", "/metrics");
 	CU_ASSERT_PTR_NOT_NULL(strstr(all, " 405 "));
 	g_free(all);
-	apply("");
+	apply_config(config_with(""));
 	CU_ASSERT_EQUAL(dial(), -ECONNREFUSED); // off unless configured
-	down();
+	end_server();
 }
 
 static void who_says_nothing_holds_no_connection(void)
@@ -244,7 +195,7 @@ static void who_says_nothing_holds_no_connection(void)
 	}
 	CU_ASSERT(value("strait_turn_draining") == 0);
 	close(over);
-	down();
+	end_server();
 }
 
 static void an_end_with_open_connections_is_clean(void)
@@ -254,7 +205,7 @@ static void an_end_with_open_connections_is_clean(void)
 	up();
 	fd = dial();
 	CU_ASSERT_PTR_NULL(read_all(fd, 20));
-	down();
+	end_server();
 	close(fd);
 }
 

@@ -1,55 +1,19 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //
 // TCP clients of the TURN server, over loopback: what is left when one is gone in the middle of something.
-#include "../../../../control/turn/server_parts.h"
-#include "../../../../control/turn/streams.h"
 #include "../descriptors.h"
-#include "core_rig.h"
-
-#include <netinet/in.h>
-#include <sys/socket.h>
-#include <unistd.h>
+#include "server_rig.h"
 
 #define LISTEN 34781
 #define PEER   "198.51.100.7"
 
-static struct turn *turn;
-static gint64 ahead_us; // of the clock
-
-// Instead of GLib's: the deadlines of connections are on the system's clock.
-gint64 g_get_monotonic_time(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * G_USEC_PER_SEC + now.tv_nsec / 1000 + ahead_us;
-}
-
-static void pass(unsigned int seconds)
-{
-	ahead_us += seconds * G_USEC_PER_SEC;
-	turn_core_clock(&turn->core);
-	turn_core_tick(&turn->core);
-	turn_streams_tick(turn->streams);
-	settle();
-}
-
 static void up_with(const char *limits)
 {
-	char *error = NULL,
-	     *text = g_strdup_printf("\"listen\": [{\"address\": \"127.0.0.1\", \"port\": %d, "
+	char *text = g_strdup_printf("\"listen\": [{\"address\": \"127.0.0.1\", \"port\": %d, "
 				     "\"transports\": [\"tcp\"]}], \"limits\": {%s}, %s",
-		     LISTEN, limits, usual);
+		LISTEN, limits, usual);
 
-	run_dir = g_dir_make_tmp("strait-turn-XXXXXX", NULL);
-	dp = dp_double_new();
-	config = parse_config(text);
-	turn = turn_new(dp, run_dir, &error);
-	CU_ASSERT_PTR_NOT_NULL_FATAL(turn);
-	turn_dp_connected(turn, true);
-	CU_ASSERT_EQUAL_FATAL(turn_apply(turn, config, &error), 0);
-	turn_dp_recovered(turn);
-	turn_dp_synced(turn);
+	begin_server(parse_config(text));
 	g_free(text);
 }
 
@@ -58,24 +22,9 @@ static void up(void)
 	up_with("");
 }
 
-static void down(void)
-{
-	char *key = g_build_filename(run_dir, SEAL_KEY_NAME, NULL);
-
-	turn_free(turn);
-	config_free(config);
-	dp_double_free(dp);
-	unlink(key);
-	rmdir(run_dir);
-	g_free(key);
-	g_free(run_dir);
-}
-
 static int dial(struct client *c)
 {
-	struct sockaddr_in to = {.sin_family = AF_INET,
-		.sin_port = htons(LISTEN),
-		.sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	struct sockaddr_in to = on_loopback(LISTEN);
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
 	client_init(c, "127.0.0.1", 1);
@@ -87,7 +36,6 @@ static int dial(struct client *c)
 static int exchange(struct client *c, int fd)
 {
 	size_t len = stun_end(&c->o, NULL, 0, false);
-	struct stun_attr nonce;
 	ssize_t n = -1;
 
 	CU_ASSERT_EQUAL_FATAL(send(fd, c->o.data, len, MSG_NOSIGNAL), (ssize_t)len);
@@ -99,11 +47,7 @@ static int exchange(struct client *c, int fd)
 	}
 	CU_ASSERT_TRUE_FATAL(n > 0);
 	CU_ASSERT_EQUAL_FATAL(stun_parse_strict(&c->m, answer, (size_t)n), 0);
-	nonce = stun_attr(&c->m, STUN_ATTR_NONCE);
-	if (nonce.at) {
-		memcpy(c->nonce, nonce.at, nonce.len);
-		c->nonce[nonce.len] = 0;
-	}
+	keep_nonce(c);
 	return code_of(&c->m);
 }
 
@@ -193,7 +137,7 @@ static void data_for_a_client_that_is_gone_ends_its_session(void)
 	CU_ASSERT_EQUAL(turn_core_allocations(&turn->core), 0);
 	CU_ASSERT_EQUAL(turn_streams_count(turn->streams), 0);
 	CU_ASSERT_FALSE(data_from_peer(&c, 4));
-	down();
+	end_server();
 }
 
 static void an_answer_to_a_client_that_is_gone_ends_its_session(void)
@@ -221,16 +165,7 @@ static void an_answer_to_a_client_that_is_gone_ends_its_session(void)
 	}
 	CU_ASSERT_EQUAL(turn_core_allocations(&turn->core), 0);
 	CU_ASSERT_EQUAL(turn_streams_count(turn->streams), 0);
-	down();
-}
-
-static void wait_connections(unsigned int n)
-{
-	for (int i = 0; i < 10000 && turn_streams_count(turn->streams) != n; i++) {
-		settle();
-		usleep(1000);
-	}
-	CU_ASSERT_EQUAL_FATAL(turn_streams_count(turn->streams), n);
+	end_server();
 }
 
 // Sends part of a message and waits until it was read.
@@ -269,7 +204,7 @@ static void without_an_allocation_a_connection_ends_whatever_it_says(void)
 	CU_ASSERT_EQUAL(turn_streams_count(turn->streams), 1);
 	pass(11);
 	CU_ASSERT_EQUAL(turn_streams_count(turn->streams), 0);
-	down();
+	end_server();
 	close(fd);
 	close(other);
 }
@@ -291,7 +226,7 @@ static void who_has_no_allocation_has_no_long_messages(void)
 	wait_connections(1);
 	say(fd[2], head, sizeof(head));
 	CU_ASSERT_EQUAL(turn_streams_count(turn->streams), 1);
-	down();
+	end_server();
 	for (int i = 0; i < 3; i++)
 		close(fd[i]);
 }
@@ -318,7 +253,7 @@ static void messages_are_put_together(void)
 		usleep(1000);
 	}
 	CU_ASSERT_EQUAL(turn->core.stats.successes[STUN_REFRESH], 301);
-	down();
+	end_server();
 	close(fd);
 }
 
@@ -340,7 +275,7 @@ static void what_the_kernel_refuses_is_dropped_and_not_counted(void)
 	allocate_by(&c, fd);
 	send_to(&c, fd, PEER, 9, 100);
 	expect_sent(0, 0, 1);
-	down();
+	end_server();
 	close(fd);
 }
 
@@ -385,7 +320,7 @@ static void streams_are_held_to_the_rate_of_their_allocation(void)
 	send_inside(&c[1], fd[1], 150);
 	expect_sent(2, 250, 2);
 	CU_ASSERT_EQUAL(dp->packets_out, 2);
-	down();
+	end_server();
 	close(fd[0]);
 	close(fd[1]);
 }
@@ -401,7 +336,7 @@ static void streams_of_a_user_share_a_rate(void)
 	expect_sent(1, 100, 0);
 	send_inside(&c[1], fd[1], 100);
 	expect_sent(1, 100, 1);
-	down();
+	end_server();
 	close(fd[0]);
 	close(fd[1]);
 }
@@ -414,14 +349,13 @@ static void sessions_of_streams_end_with_the_server(void)
 	up();
 	fd = dial(&c);
 	allocate_by(&c, fd);
-	down();
+	end_server();
 	close(fd);
 }
 
 // What waits for the data plane is forgotten with the configuration that it was asked under.
 static void a_reload_without_turn_answers_nobody(void)
 {
-	struct config *old;
 	struct client c;
 	char *error = NULL;
 	size_t len;
@@ -441,18 +375,14 @@ static void a_reload_without_turn_answers_nobody(void)
 		usleep(1000);
 	}
 	CU_ASSERT_TRUE_FATAL(dp->held->len);
-	old = config;
-	config = config_parse("test.json", "{}", &error);
-	CU_ASSERT_PTR_NOT_NULL_FATAL(config);
-	CU_ASSERT_EQUAL(turn_apply(turn, config, &error), 0);
-	config_free(old);
+	apply_config(config_parse("test.json", "{}", &error));
 	dp_double_release(dp);
 	settle();
 	CU_ASSERT_EQUAL(turn_core_allocations(&turn->core), 0);
 	CU_ASSERT_EQUAL(turn_streams_count(turn->streams), 0);
 	CU_ASSERT_EQUAL(dp_double_count(dp, ST_RELAY), 0);
 	CU_ASSERT_TRUE(!turn->core.config && !turn->core.policy.config && !turn->core.auth.config);
-	down();
+	end_server();
 	close(fd);
 }
 
@@ -470,7 +400,7 @@ static void without_a_descriptor_left_clients_wait_and_the_main_loop_rests(void)
 	stun_add_u32(request(&c, STUN_ALLOCATE), STUN_ATTR_REQUESTED_TRANSPORT, 17u << 24);
 	CU_ASSERT_EQUAL(exchange(&c, fd), 401);
 	close(fd);
-	down();
+	end_server();
 }
 
 int main(void)

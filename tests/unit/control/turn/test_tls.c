@@ -2,9 +2,7 @@
 //
 // TLS clients of the TURN server, over loopback, with OpenSSL's client: what is negotiated, deadlines, and a
 // certificate that changes under a connection.
-#include "../../../../control/turn/server_parts.h"
-#include "../../../../control/turn/streams.h"
-#include "core_rig.h"
+#include "server_rig.h"
 
 #include <netinet/in.h>
 #include <openssl/ssl.h>
@@ -15,70 +13,35 @@
 
 #define LISTEN 34782
 
-static struct turn *turn;
-static gint64 ahead_us; // of the clock
 static SSL_CTX *ctx;
 
-// Instead of GLib's: the deadlines of connections are on the system's clock.
-gint64 g_get_monotonic_time(void)
+static struct config *config_with(const char *certificate, const char *key)
 {
-	struct timespec now;
+	char *text = g_strdup_printf(
+		"\"listen\": [{\"address\": \"127.0.0.1\", \"port\": %d, \"transports\": [\"tcp\", "
+		"\"tls\"]}], \"tls\": {\"certificate\": \"%s\", \"key\": \"%s\"}, %s",
+		LISTEN, certificate, key, usual);
+	struct config *c = parse_config(text);
 
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * G_USEC_PER_SEC + now.tv_nsec / 1000 + ahead_us;
-}
-
-static void apply(const char *certificate, const char *key)
-{
-	struct config *old = config;
-	char *error = NULL,
-	     *text = g_strdup_printf(
-		     "\"listen\": [{\"address\": \"127.0.0.1\", \"port\": %d, \"transports\": "
-		     "[\"tcp\", \"tls\"]}], \"tls\": {\"certificate\": \"%s\", \"key\": \"%s\"}, "
-		     "%s",
-		     LISTEN, certificate, key, usual);
-
-	config = parse_config(text);
-	CU_ASSERT_EQUAL_FATAL(turn_apply(turn, config, &error), 0);
-	config_free(old);
 	g_free(text);
+	return c;
 }
 
 static void up(void)
 {
-	char *error = NULL;
-
-	run_dir = g_dir_make_tmp("strait-turn-XXXXXX", NULL);
-	dp = dp_double_new();
-	config = NULL;
-	turn = turn_new(dp, run_dir, &error);
-	CU_ASSERT_PTR_NOT_NULL_FATAL(turn);
-	turn_dp_connected(turn, true);
-	apply(TEST_DATA "/tls_cert.pem", TEST_DATA "/tls_key.pem");
-	turn_dp_recovered(turn);
-	turn_dp_synced(turn);
+	begin_server(config_with(TEST_DATA "/tls_cert.pem", TEST_DATA "/tls_key.pem"));
 	ctx = SSL_CTX_new(TLS_client_method());
 }
 
 static void down(void)
 {
-	char *key = g_build_filename(run_dir, SEAL_KEY_NAME, NULL);
-
 	SSL_CTX_free(ctx);
-	turn_free(turn);
-	config_free(config);
-	dp_double_free(dp);
-	unlink(key);
-	rmdir(run_dir);
-	g_free(key);
-	g_free(run_dir);
+	end_server();
 }
 
 static int dial(void)
 {
-	struct sockaddr_in to = {.sin_family = AF_INET,
-		.sin_port = htons(LISTEN),
-		.sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	struct sockaddr_in to = on_loopback(LISTEN);
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
 	CU_ASSERT_FATAL(!connect(fd, (struct sockaddr *)&to, sizeof(to)) || errno == EINPROGRESS);
@@ -134,7 +97,6 @@ static void session_end(SSL *ssl)
 static int exchange(struct client *c, SSL *ssl)
 {
 	size_t len = stun_end(&c->o, NULL, 0, false);
-	struct stun_attr nonce;
 	int n = -1;
 
 	CU_ASSERT_EQUAL_FATAL(SSL_write(ssl, c->o.data, (int)len), (int)len);
@@ -145,11 +107,7 @@ static int exchange(struct client *c, SSL *ssl)
 	}
 	CU_ASSERT_TRUE_FATAL(n > 0);
 	CU_ASSERT_EQUAL_FATAL(stun_parse_strict(&c->m, answer, (size_t)n), 0);
-	nonce = stun_attr(&c->m, STUN_ATTR_NONCE);
-	if (nonce.at) {
-		memcpy(c->nonce, nonce.at, nonce.len);
-		c->nonce[nonce.len] = 0;
-	}
+	keep_nonce(c);
 	return code_of(&c->m);
 }
 
@@ -247,23 +205,6 @@ static void weak_ciphers_are_refused(void)
 	down();
 }
 
-static void pass(unsigned int seconds)
-{
-	ahead_us += seconds * G_USEC_PER_SEC;
-	turn_core_clock(&turn->core);
-	turn_streams_tick(turn->streams);
-	settle();
-}
-
-static void wait_connections(unsigned int n)
-{
-	for (int i = 0; i < 10000 && turn_streams_count(turn->streams) != n; i++) {
-		settle();
-		usleep(1000);
-	}
-	CU_ASSERT_EQUAL_FATAL(turn_streams_count(turn->streams), n);
-}
-
 // Half a ClientHello, a byte now and then, has 10 s; who has shaken hands and says nothing has 30.
 static void a_slow_handshake_ends_before_an_idle_connection(void)
 {
@@ -343,7 +284,7 @@ static void a_new_certificate_ends_no_connection(void)
 	old = session_open();
 	allocate_by(&c, old);
 	CU_ASSERT_FALSE(is_of(old, cert));
-	apply(cert_file, key_file);
+	apply_config(config_with(cert_file, key_file));
 	fresh = session_open();
 	CU_ASSERT_TRUE(is_of(fresh, cert));
 	allocate_by(&d, fresh);
