@@ -44,14 +44,24 @@ void stun_hmac(bool sha256, uint8_t *out, const uint8_t *key, size_t key_len, co
 	must(EVP_MAC_final(ctx, out, &len, sha256 ? STUN_SHA256_LEN : STUN_SHA1_LEN));
 }
 
-static void digest_colon(const EVP_MD *md, uint8_t *out, const void *a, size_t a_len, const void *b,
+static const EVP_MD *digest_for(bool sha256)
+{
+	static EVP_MD *digests[2];
+
+	if (!digests[sha256])
+		digests[sha256] = EVP_MD_fetch(NULL, sha256 ? "SHA256" : "MD5", NULL);
+	must(digests[sha256]);
+	return digests[sha256];
+}
+
+static void digest_colon(bool sha256, uint8_t *out, const void *a, size_t a_len, const void *b,
 	size_t b_len, const void *c, size_t c_len)
 {
 	static EVP_MD_CTX *ctx;
 
 	if (!ctx)
 		ctx = EVP_MD_CTX_new();
-	must(ctx && EVP_DigestInit_ex(ctx, md, NULL));
+	must(ctx && EVP_DigestInit_ex(ctx, digest_for(sha256), NULL));
 	must(EVP_DigestUpdate(ctx, a, a_len));
 	must(EVP_DigestUpdate(ctx, ":", 1) && EVP_DigestUpdate(ctx, b, b_len));
 	if (c_len != SIZE_MAX)
@@ -62,23 +72,13 @@ static void digest_colon(const EVP_MD *md, uint8_t *out, const void *a, size_t a
 void stun_md5_colon(uint8_t out[STUN_MD5_LEN], const void *a, size_t a_len, const void *b,
 	size_t b_len, const void *c, size_t c_len)
 {
-	static EVP_MD *md;
-
-	if (!md)
-		md = EVP_MD_fetch(NULL, "MD5", NULL);
-	must(md);
-	digest_colon(md, out, a, a_len, b, b_len, c, c_len);
+	digest_colon(false, out, a, a_len, b, b_len, c, c_len);
 }
 
 void stun_sha256_colon(uint8_t out[STUN_SHA256_LEN], const void *a, size_t a_len, const void *b,
 	size_t b_len, const void *c, size_t c_len)
 {
-	static EVP_MD *md;
-
-	if (!md)
-		md = EVP_MD_fetch(NULL, "SHA256", NULL);
-	must(md);
-	digest_colon(md, out, a, a_len, b, b_len, c, c_len);
+	digest_colon(true, out, a, a_len, b, b_len, c, c_len);
 }
 
 // The reflected polynomial of Ethernet, a nibble at a time: FINGERPRINT is for short messages only.
