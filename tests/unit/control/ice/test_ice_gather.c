@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //
-// What is signalled of us: which of the box's addresses become host candidates and under which external ones, and
-// what STUN servers say. Interfaces and clock are the test's (getifaddrs and g_get_monotonic_time are defined here
+// Candidates: which of the box's addresses are signalled and under which external ones, what STUN servers say of us,
+// and which of the peer's are taken. Interfaces and clock are the test's (getifaddrs and g_get_monotonic_time are defined here
 // and found before the libraries'), so is the STUN server.
 #include "../../../../control/addr.h"
 #include "../../../../control/ice/agent_internal.h"
 #include "../../suite.h"
 
+#include <errno.h>
 #include <ifaddrs.h>
 #include <net/if.h>
 #include <stdlib.h>
@@ -106,6 +107,16 @@ static bool env_overlay_device(const char *name, void *arg)
 	return !strcmp(name, "strait0");
 }
 
+// A relay with ports from 50000 on, which the NAT in front calls 198.51.100.77.
+static void env_inside(struct st_addr *addr, uint16_t port_be, void *arg)
+{
+	struct st_addr external;
+
+	addr_parse(&external, "198.51.100.77");
+	if (ntohs(port_be) >= 50000 && !memcmp(addr, &external, sizeof(external)))
+		addr_parse(addr, "10.0.3.1");
+}
+
 static void on_candidate(const char *text, void *arg)
 {
 	g_auto(GStrv) f = g_strsplit(text, " ", -1);
@@ -129,7 +140,8 @@ static void begin(const struct box *all, size_t n, const struct ice_settings *s)
 		.send = env_send,
 		.port = env_port,
 		.overlay_address = env_overlay_address,
-		.overlay_device = env_overlay_device};
+		.overlay_device = env_overlay_device,
+		.inside = env_inside};
 	char *error = NULL;
 
 	box_is(all, n);
@@ -343,6 +355,77 @@ static void only_the_server_that_was_asked_is_believed(void)
 	end();
 }
 
+// ---- what strait-ice tells --------------------------------------------------------------------------------
+
+// libnice has a socket of its own towards a TURN server, and calls what the server sees of it server-reflexive:
+// nothing of a peer ever arrives there.
+static void of_what_libnice_calls_candidates_only_our_relays_are_signalled(void)
+{
+	struct ice_msg_candidate m = {.head.type = ICE_MSG_LOCAL_CANDIDATE, .type = ICE_MSG_SRFLX};
+	struct st_addr mapped;
+	struct ice_agent *a;
+
+	begin(plain, G_N_ELEMENTS(plain), &settings);
+	a = attempt();
+	m.head.agent = a->number;
+	addr_parse(&mapped, "203.0.113.1");
+	ice_set_addr(&m.addr, &mapped, htons(40002));
+	signalled = g_string_new(NULL);
+	ice_agent_message(ice, &m.head, sizeof(m));
+	m.type = ICE_MSG_RELAY; // of no allocation of ours
+	ice_agent_message(ice, &m.head, sizeof(m));
+	CU_ASSERT_STRING_EQUAL(signalled->str, "");
+	g_string_free(signalled, TRUE);
+	ice_agent_free(a);
+	end();
+}
+
+// ---- candidates of the peer ---------------------------------------------------------------------------------
+
+static void a_relay_of_ours_behind_a_nat_is_meant_by_its_address_inside(void)
+{
+	struct ice_agent *a;
+
+	begin(plain, G_N_ELEMENTS(plain), &settings);
+	a = attempt();
+	CU_ASSERT_EQUAL(ice_agent_candidate(a, "1 1 udp 9 10.0.3.1 50000 typ host"), 0);
+	CU_ASSERT_EQUAL(ice_agent_candidate(a, "1 1 udp 9 198.51.100.77 50000 typ relay raddr "
+					       "10.0.0.9 rport 9"),
+		-EALREADY);
+	CU_ASSERT_EQUAL(ice_agent_candidate(a, "1 1 udp 9 198.51.100.77 40000 typ host"), 0);
+	ice_agent_free(a);
+	end();
+}
+
+static void candidates_are_taken_once_per_address_and_up_to_the_cap(void)
+{
+	struct ice_agent *a;
+	char line[128];
+
+	begin(plain, G_N_ELEMENTS(plain), &settings);
+	a = attempt();
+	CU_ASSERT_EQUAL(strlen(ice_agent_local(a)->ufrag), 16);
+	CU_ASSERT_EQUAL(strlen(ice_agent_local(a)->pwd), 32);
+	CU_ASSERT_EQUAL(ice_agent_candidate(a, "1 1 udp 9 10.0.0.1 7 typ host"), 0);
+	// What pion signals behind no NAT; two of them make libnice abort.
+	CU_ASSERT_EQUAL(
+		ice_agent_candidate(a, "2 1 udp 8 10.0.0.1 7 typ srflx raddr 0.0.0.0 rport 7"),
+		-EALREADY);
+	CU_ASSERT_EQUAL(ice_agent_candidate(a, "1 1 udp 9 100.64.0.1 7 typ host"), -EHOSTUNREACH);
+	CU_ASSERT_EQUAL(ice_agent_candidate(a, "1 1 udp 9 x.local 7 typ host"), -EADDRNOTAVAIL);
+	CU_ASSERT_EQUAL(ice_agent_candidate(a, "1 1 udp"), -EINVAL);
+	for (int n = 1; n < 40; n++) { // libnice itself takes 25
+		g_snprintf(line, sizeof(line), "1 1 udp 9 10.0.1.%d 7 typ %s", n,
+			n % 2 ? "relay raddr 10.9.9.9 rport 9" : "host");
+		CU_ASSERT_EQUAL(ice_agent_candidate(a, line), n < ICE_MAX_REMOTE ? 0 : -ENOSPC);
+	}
+	CU_ASSERT_TRUE(ICE_MAX_REMOTE <= 25);
+	CU_ASSERT_EQUAL(ice->counters.candidates_too_many, 40 - ICE_MAX_REMOTE);
+	CU_ASSERT_EQUAL(ice->counters.candidates_taken, ICE_MAX_REMOTE);
+	ice_agent_free(a);
+	end();
+}
+
 static CU_TestInfo tests[] = {
 	TEST(addresses_that_nobody_could_reach_are_not_signalled),
 	TEST(the_blacklist_holds_beginnings_of_names_in_place_of_its_default),
@@ -352,6 +435,9 @@ static CU_TestInfo tests[] = {
 	TEST(one_answer_serves_all_attempts_for_25_seconds),
 	TEST(an_answer_reaches_the_attempts_under_way_as_a_candidate_with_our_port),
 	TEST(only_the_server_that_was_asked_is_believed),
+	TEST(of_what_libnice_calls_candidates_only_our_relays_are_signalled),
+	TEST(a_relay_of_ours_behind_a_nat_is_meant_by_its_address_inside),
+	TEST(candidates_are_taken_once_per_address_and_up_to_the_cap),
 	CU_TEST_INFO_NULL,
 };
 
