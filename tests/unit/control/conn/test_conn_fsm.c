@@ -3,6 +3,8 @@
 // The connection object event by event: offers, answers, candidates, sessions, MODE, the handshake.
 #include "conn_alone.h"
 
+#define LETTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
 static void no_offer_leaves_before_the_signal_service_is_up(void)
 {
 	fresh();
@@ -39,6 +41,54 @@ static void offers_to_a_silent_peer_come_at_growing_intervals_up_to_a_minute(voi
 	done();
 }
 
+static void offers_begin_again_at_six_seconds_when_the_signal_service_is_back(void)
+{
+	unsigned int before;
+	uint64_t back;
+
+	fresh_alone();
+	world_run(w, 300000);
+	CU_ASSERT_TRUE(f->due[CONN_TIMER_OFFER] - w->now > 10000 || f->offers > 8);
+	conn_fsm_signal(f, false, w->now);
+	before = a->offers;
+	world_run(w, 120000);
+	CU_ASSERT_EQUAL(a->offers, before);
+	conn_fsm_signal(f, true, w->now);
+	back = w->now;
+	world_run(w, 150);
+	CU_ASSERT_EQUAL(a->offers, before + 1); // of the service's return nobody has to wait
+	while (a->offers == before + 1 && w->now < back + 60000)
+		world_run(w, 5);
+	CU_ASSERT_TRUE(w->now - back >= 6400 * 3 / 4 && w->now - back <= 6400 * 5 / 4 + 200);
+	done();
+}
+
+static void attempts_that_fail_are_repeated_at_growing_intervals_up_to_half_a_minute(void)
+{
+	uint64_t want = 500;
+	char ufrag[16];
+
+	fresh_alone();
+	for (int n = 0; n < 9; n++) {
+		uint64_t in;
+
+		g_snprintf(ufrag, sizeof(ufrag), "peer%d", n);
+		hear_offer(ufrag);
+		conn_fsm_failed(f, f->generation, "no pair", w->now);
+		in = f->due[CONN_TIMER_OFFER] - w->now;
+		CU_ASSERT(in >= want * 3 / 4 && in <= want * 5 / 4);
+		want = MIN(want * 2, 30000);
+	}
+	// One that succeeds is the end of it.
+	hear_offer("works");
+	nominate(true);
+	conn_fsm_path_lost(f, f->paths.selected->id, "gone", w->now);
+	hear_offer("fails");
+	conn_fsm_failed(f, f->generation, "no pair", w->now);
+	CU_ASSERT(f->due[CONN_TIMER_OFFER] - w->now <= 625);
+	done();
+}
+
 static void offers_of_one_attempt_carry_one_session(void)
 {
 	struct ice_credentials first;
@@ -46,8 +96,11 @@ static void offers_of_one_attempt_carry_one_session(void)
 	fresh_alone();
 	world_run(w, 200);
 	first = f->local.cred;
+	// As pion's: letters alone.
 	CU_ASSERT_EQUAL(strlen(first.ufrag), 16);
 	CU_ASSERT_EQUAL(strlen(first.pwd), 32);
+	CU_ASSERT_EQUAL(strspn(first.ufrag, LETTERS), 16);
+	CU_ASSERT_EQUAL(strspn(first.pwd, LETTERS), 32);
 	world_run(w, 30000);
 	CU_ASSERT_STRING_EQUAL(f->local.cred.ufrag, first.ufrag);
 	done();
@@ -391,6 +444,8 @@ int main(void)
 	CU_TestInfo tests[] = {
 		TEST(no_offer_leaves_before_the_signal_service_is_up),
 		TEST(offers_to_a_silent_peer_come_at_growing_intervals_up_to_a_minute),
+		TEST(offers_begin_again_at_six_seconds_when_the_signal_service_is_back),
+		TEST(attempts_that_fail_are_repeated_at_growing_intervals_up_to_half_a_minute),
 		TEST(offers_of_one_attempt_carry_one_session),
 		TEST(an_answer_to_a_seed_era_peer_waits_until_it_listens),
 		TEST(an_answer_to_a_peer_with_session_ids_leaves_at_once),
