@@ -450,12 +450,18 @@ static void a_send_without_a_server_fails_in_time(void)
 	signal_client_free(a.client);
 }
 
+static bool b_went(void)
+{
+	return b.downs > 0;
+}
+
 static void the_newest_of_a_key_gets_the_messages(void)
 {
 	struct server *s = serve(1000);
 	struct signal_ops ops = {.ready = on_ready, .message = on_message};
-	static struct side b2;
+	static struct side b2; // with the key of b
 	struct signal_settings set = {.url = url, .timer_scale = 8};
+	struct signal_stats older;
 	struct server_stats stats;
 	char *error = NULL;
 
@@ -465,12 +471,20 @@ static void the_newest_of_a_key_gets_the_messages(void)
 	set.public_key = b.public;
 	b2.client = signal_client_new(&set, &ops, &b2, &error);
 	signal_client_peer_add(b2.client, a.public);
-	while (!b2.up)
-		run_for(5);
-	signal_client_free(b.client); // before it takes the key back
+	CU_ASSERT_TRUE(wait_until(b_went));
+	signal_client_stats(b.client, &older);
+	CU_ASSERT_PTR_NOT_NULL(strstr(older.last_error, "gRPC status 10")); // ABORTED
+	signal_client_free(b.client); // or the two would take the key from each other for ever
 	b.client = b2.client;
 	server_stats(s, &stats);
 	CU_ASSERT_TRUE(stats.replaced >= 1);
+	// The older one may have been back already, so that the newer has to come back now.
+	for (int n = 0; n < 100 && !b2.messages; n++) {
+		CU_ASSERT_EQUAL(say(&a, &b, "to the newest"), 0);
+		run_for(100);
+	}
+	CU_ASSERT_STRING_EQUAL(b2.payload, "to the newest");
+	CU_ASSERT_EQUAL(b.messages, 0);
 	close_both();
 	server_stop(s);
 }
@@ -546,6 +560,7 @@ static void tls_serves_those_who_speak_it(void)
 {
 	struct signal_ops ops = {.ready = on_ready, .message = on_message};
 	struct signal_settings set = {.timer_scale = 8, .ca_file = TEST_DATA "/tls_cert.pem"};
+	struct signal_stats stats;
 	struct server *s;
 	char secure[64];
 	char *error = NULL;
@@ -564,6 +579,19 @@ static void tls_serves_those_who_speak_it(void)
 	side_open(&a); // cleartext: never registered
 	CU_ASSERT_TRUE(wait_until(a_refused));
 	CU_ASSERT_TRUE(wait_until(b_up));
+	CU_ASSERT_FALSE(a.up);
+	signal_client_free(a.client);
+	// By the system's roots it is nobody's.
+	memset(&a, 0, sizeof(a));
+	crypto_box_keypair(a.public, a.private);
+	set.ca_file = NULL;
+	set.private_key = a.private;
+	set.public_key = a.public;
+	a.client = signal_client_new(&set, &ops, &a, &error);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(a.client);
+	CU_ASSERT_TRUE(wait_until(a_refused));
+	signal_client_stats(a.client, &stats);
+	CU_ASSERT_PTR_NOT_NULL(strstr(stats.last_error, "no authority that we trust"));
 	CU_ASSERT_FALSE(a.up);
 	close_both();
 	server_stop(s);
