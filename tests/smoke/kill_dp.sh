@@ -10,18 +10,11 @@
 . "$(dirname "$0")/traffic.sh"
 lab_init kill_dp
 
-host_side() # addresses and routes of the gateway, without counters and what is learnt
-{
-	on gwa ip -br address | sed 's/@[^ ]*//' | awk '{ $2 = ""; print }' | grep -v '^rwan\|^rlan'
-	# A tap without its program has no carrier; "linkdown" on its routes is true and does not matter.
-	{ on gwa ip route; on gwa ip -6 route | grep -v '^fe80'; } | sed 's/ linkdown//; s/ *$//'
-}
-
 must 'gateway and stock peer start' usual_lab
 must 'tunnel' session_up lana 10.3.0.2
 must 'the kernel would forward what it heard' kernel_would_leak a
 must 'the WAN is recorded' record_start wan gwa
-host_side >"$LAB_DIR/host.before"
+host_side a >"$LAB_DIR/host.before"
 shake=$(last_handshake peer wg0 a)
 must 'a stream runs' stream_start out lana lanp 10.3.0.2 500 60
 must 'and one back' stream_start in lanp lana fd01::2 500 60
@@ -30,7 +23,7 @@ bg_stop dp-a KILL
 check 'straitd lives' not pid_gone "${LAB_PROC[straitd-a]}"
 check 'straitd says that it is alone' wait_until 5 eval 'ctl a status --json | holds ".straitd.dataplane.connected == false"'
 check 'the kernel stays deaf on the raw interfaces' eval 'on gwa nft list ruleset | grep -q "hook ingress"'
-host_side >"$LAB_DIR/host.during"
+host_side a >"$LAB_DIR/host.during"
 check 'devices, addresses and routes stay' diff "$LAB_DIR/host.before" "$LAB_DIR/host.during"
 # wg's times are in seconds.
 must 'time passes' wait_until 3 eval '[ "$(date +%s)" -gt $((shake + 1)) ]'
@@ -44,7 +37,7 @@ stream_end in now
 check 'the stream came through again' at_least "$(stream_field out received)" 300
 check 'no number twice, out' equal "$(stream_field out duplicates)" 0
 check 'no number twice, in' equal "$(stream_field in duplicates)" 0
-host_side >"$LAB_DIR/host.after"
+host_side a >"$LAB_DIR/host.after"
 check 'devices, addresses and routes are as before' diff "$LAB_DIR/host.before" "$LAB_DIR/host.after"
 record_stop wan >/dev/null
 check 'no (key, counter) pair twice' equal "$(recorded wan repeated)" 0

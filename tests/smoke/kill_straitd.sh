@@ -15,6 +15,7 @@ must 'the WAN is recorded' record_start wan gwa
 shake=$(last_handshake peer wg0 a)
 must 'streams run' eval 'stream_start out lana lanp 10.3.0.2 1000 60 && stream_start in lanp lana fd01::2 1000 60'
 must 'packets flow' wait_until 5 recorded_so_far wan data 500
+host_side a >"$LAB_DIR/host.before"
 bg_stop straitd-a KILL
 check 'strait-dp lives' not pid_gone "${LAB_PROC[dp-a]}"
 data=$("$WGRAW" judge "$LAB_DIR/wan.pcap" | jq .data)
@@ -40,7 +41,8 @@ straitd_start a
 must 'straitd is back' wait_until 20 gateway_ready a
 check 'the knock is answered from the queue, before the peer tries again' wait_until 3 eval \
 	'[ "$(last_handshake peer2 wg0 a)" -gt 0 ]'
-check 'addresses are still there' eval 'on gwa ip -br address show dev wan | grep -q 192.0.2.1/24'
+host_side a >"$LAB_DIR/host.after"
+check 'devices, addresses and routes are still there' equal "$(comm -23 <(sort "$LAB_DIR/host.before") <(sort "$LAB_DIR/host.after"))" ''
 check 'a new ping passes' ping_ok lana 10.3.0.2
 stream_end out now
 stream_end in now
@@ -52,7 +54,10 @@ check 'no port unreachable left the box' equal "$(recorded wan port_unreachable)
 check 'no packet twice' equal "$(recorded wan repeated)" 0
 check 'nothing in the clear' equal "$(recorded wan clear)" 0
 
-on peer wg set wg0 peer "$(key_public a)" remove
-must 'the peer forgets its session' eval 'on peer wg set wg0 peer "$(key_public a)" allowed-ips 10.9.0.1/32,10.1.0.0/24,fd01::/64,fd09::1/128 endpoint 192.0.2.1:$WG_PORT'
-check 'and gets a new one: our time stamps did not go back' session_up lanp 10.1.0.2
+# The peer remembers the time stamp of the first handshake, which was ours.
+on gwa wg set strait0 peer "$(key_public peer)" remove
+must 'the gateway forgets its session' on gwa wg set strait0 peer "$(key_public peer)" endpoint "192.0.2.3:$WG_PORT" \
+	allowed-ips "$(site_prefixes peer | sed 's/ /,/g')"
+check 'and makes a new one: our time stamps did not go back' session_up lana 10.3.0.2
+check 'it is new' wait_until 5 eval '[ "$(last_handshake peer wg0 a)" -gt "$shake" ]'
 lab_finish

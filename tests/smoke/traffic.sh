@@ -119,6 +119,14 @@ data_record() # FILE COUNT
 	rm -f "$LAB_DIR/rec.ready"
 }
 
+# Addresses and routes of a gateway's host devices, without counters and what is learnt.
+host_side() # SITE
+{
+	on "gw$1" ip -br address | sed 's/@[^ ]*//' | awk '{ $2 = ""; print }' | grep -v '^rwan\|^rlan'
+	# A tap without its program has no carrier; "linkdown" on its routes is true and does not matter.
+	{ on "gw$1" ip route; on "gw$1" ip -6 route | grep -v '^fe80'; } | sed 's/ linkdown//; s/ *$//'
+}
+
 # From now on the kernel of a gateway sends whatever it hears on the raw LAN interface straight out of the raw WAN one, to
 # the stock peer. So a packet that gets past the guard is on the WAN in the clear, and a recording can tell.
 kernel_would_leak() # SITE
