@@ -37,6 +37,7 @@ struct client {
 
 struct admin {
 	char *path;
+	gid_t gid; // of the socket
 	struct acceptor acceptor;
 	unsigned int idle_s;
 	const struct admin_verb *verbs;
@@ -261,16 +262,60 @@ void admin_push(struct admin *a, const struct cJSON *line)
 	cJSON_free(text);
 }
 
+static bool peer_is_in(int fd, gid_t gid)
+{
+	socklen_t len = 0;
+	gid_t *groups;
+	bool found = false;
+
+	// Asked without room it says how much it needs.
+	if (!getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, NULL, &len) || errno != ERANGE)
+		return false;
+	groups = g_malloc(len);
+	if (!getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups, &len)) {
+		for (size_t i = 0; i < len / sizeof(*groups); i++)
+			found = found || groups[i] == gid;
+	}
+	g_free(groups);
+	return found;
+}
+
+// The mode of the file says the same, but it is only a file: somebody can change it.
+static bool is_allowed(const struct admin *a, int fd)
+{
+	struct ucred peer;
+	socklen_t len = sizeof(peer);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len))
+		return false;
+	if (!peer.uid || peer.uid == geteuid() || peer.gid == a->gid || peer_is_in(fd, a->gid))
+		return true;
+	g_warning("admin: refused a client uid=%u pid=%d", peer.uid, peer.pid);
+	return false;
+}
+
+static void refuse(int fd, const char *why)
+{
+	char *line = g_strdup_printf("{\"ok\":false,\"error\":\"%s\"}\n", why);
+
+	if (send(fd, line, strlen(line), MSG_NOSIGNAL) < 0)
+		g_info("admin: cannot refuse a client error=\"%s\"", strerror(errno));
+	g_free(line);
+	close(fd);
+}
+
 static void welcome(int fd, void *arg)
 {
-	static const char full[] = "{\"ok\":false,\"error\":\"too many admin clients\"}\n";
 	struct admin *a = arg;
 	struct client *c;
 
 	if (a->clients->len >= CLIENTS_MAX) {
-		if (send(fd, full, sizeof(full) - 1, MSG_NOSIGNAL) < 0)
-			g_info("admin: cannot refuse a client error=\"%s\"", strerror(errno));
-		close(fd);
+		refuse(fd, "too many admin clients");
+		return;
+	}
+	if (!is_allowed(a, fd)) {
+		refuse(fd, "not allowed: only to root, the daemon's user and members of the "
+			   "socket's group");
 		return;
 	}
 	c = g_new0(struct client, 1);
@@ -323,6 +368,7 @@ static int listen_at(const char *path)
 struct admin *admin_new(const char *path, const char *group, const struct admin_verb *verbs, void *arg)
 {
 	struct admin *a;
+	struct stat st;
 	int fd = listen_at(path);
 
 	if (fd < 0) {
@@ -332,6 +378,7 @@ struct admin *admin_new(const char *path, const char *group, const struct admin_
 	give_to_group(path, group);
 	a = g_new0(struct admin, 1);
 	a->path = g_strdup(path);
+	a->gid = stat(path, &st) ? getegid() : st.st_gid;
 	a->acceptor = (struct acceptor){.fd = fd, .welcome = welcome, .arg = a};
 	a->verbs = verbs;
 	a->arg = arg;

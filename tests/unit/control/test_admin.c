@@ -10,12 +10,16 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <stdbool.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
+
+#define NOBODY 65534
 
 static char *dir, *path;
 static struct admin *admin;
@@ -526,6 +530,53 @@ static void a_path_that_is_too_long_is_an_error(void)
 	g_free(name);
 }
 
+// Whether somebody without rights, but a member of the group if it is not 0, gets an answer that is ok.
+static bool nobody_is_served(gid_t group)
+{
+	int status = -1;
+	pid_t pid = fork();
+
+	if (!pid) {
+		struct sockaddr_un sa = {.sun_family = AF_UNIX};
+		int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+		char reply[256] = "";
+
+		g_strlcpy(sa.sun_path, path, sizeof(sa.sun_path));
+		if (setgroups(group != 0, &group) || setgid(NOBODY) || setuid(NOBODY) ||
+			connect(fd, (struct sockaddr *)&sa, sizeof(sa)))
+			_exit(2);
+		if (send(fd, "{\"verb\":\"echo\"}\n", 16, MSG_NOSIGNAL) < 0 && errno != EPIPE)
+			_exit(3);
+		if (recv(fd, reply, sizeof(reply) - 1, 0) <= 0)
+			_exit(4);
+		_exit(strstr(reply, "\"ok\":true") ? 0 : strstr(reply, "not allowed") ? 1 : 5);
+	}
+	while (waitpid(pid, &status, WNOHANG) != pid) {
+		g_main_context_iteration(NULL, FALSE);
+		g_usleep(500);
+	}
+	CU_ASSERT_FATAL(WIFEXITED(status) && WEXITSTATUS(status) <= 1);
+	return !WEXITSTATUS(status);
+}
+
+// Peer credentials, not the file's mode alone. Only root can be somebody else.
+static void who_is_not_of_the_group_is_refused_whatever_the_mode(void)
+{
+	if (geteuid())
+		return;
+	dir = g_dir_make_tmp("strait-test-XXXXXX", NULL);
+	path = g_build_filename(dir, ADMIN_SOCKET_NAME, NULL);
+	admin = admin_new(path, "daemon", verbs, NULL);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(admin);
+	nb_runs = 0;
+	CU_ASSERT_EQUAL_FATAL(chmod(dir, 0755) | chmod(path, 0666), 0);
+	CU_ASSERT_FALSE(nobody_is_served(0));
+	CU_ASSERT_EQUAL(nb_runs, 0);
+	CU_ASSERT_TRUE(nobody_is_served(getgrnam("daemon")->gr_gid));
+	CU_ASSERT_EQUAL(nb_runs, 1);
+	end();
+}
+
 int main(void)
 {
 	CU_TestInfo tests[] = {
@@ -555,6 +606,7 @@ int main(void)
 		{"the_socket_is_for_owner_and_group_only", the_socket_is_for_owner_and_group_only},
 		{"a_socket_left_by_a_killed_daemon_is_replaced",
 			a_socket_left_by_a_killed_daemon_is_replaced},
+		TEST(who_is_not_of_the_group_is_refused_whatever_the_mode),
 		{"a_path_that_is_too_long_is_an_error", a_path_that_is_too_long_is_an_error},
 		CU_TEST_INFO_NULL,
 	};
