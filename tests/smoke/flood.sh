@@ -19,9 +19,7 @@ must 'gateway and stock peer start' usual_lab
 on gwa ip route add 198.18.0.0/15 via 192.0.2.3
 on gwa ip route add 2001:db8:77::/64 via 2001:db8::3
 must 'tunnel' session_up lana 10.3.0.2
-box peer2
-plug peer2 eth0
-address peer2 eth0 192.0.2.4/24 2001:db8::4/64
+must 'a second peer has a box' second_peer_box
 gateway_config a . "$(site_peer_entry peer "192.0.2.3:$WG_PORT")" "$(peer_entry peer2 '' 10.9.0.4/32)"
 must 'a second peer is configured' ctl a reload
 shake=$(last_handshake peer wg0 a)
@@ -30,14 +28,7 @@ must 'the WAN is recorded' record_start wan gwa 'udp and src host 192.0.2.1 and 
 must 'streams run' eval 'stream_start out lana lanp 10.3.0.2 500 60 && stream_start in lanp lana 10.1.0.2 500 60'
 bg flood peer "$WGFLOOD" --to 192.0.2.1 --port "$WG_PORT" --key "$(key_public a)" --rate 13000 --seconds 10
 must 'cookie replies go out' wait_until 8 recorded_so_far wan cookie 10
-must 'a second peer begins during the flood' eval 'wireguard_go peer2 wg0 10.9.0.4/24 <<END
-[Interface]
-PrivateKey = $(key_private peer2)
-[Peer]
-PublicKey = $(key_public a)
-Endpoint = 192.0.2.1:$WG_PORT
-AllowedIPs = 10.9.0.1/32
-END'
+must 'a second peer begins during the flood' second_peer
 on peer2 ping -q -n -i 0.3 -w 30 -c 1 10.9.0.1 >/dev/null &
 check 'flood still runs' under_flood
 check 'the second peer gets in' wait_until 30 eval '[ "$(last_handshake peer2 wg0 a)" -gt 0 ]'

@@ -23,17 +23,8 @@ check 'forwarding goes on without straitd' wait_until 5 recorded_so_far wan data
 check 'no handshake so far' equal "$(last_handshake peer wg0 a)" "$shake"
 
 # A second peer knocks while nobody is at home.
-box peer2
-plug peer2 eth0
-address peer2 eth0 192.0.2.4/24
-must 'a second peer knocks meanwhile' eval 'wireguard_go peer2 wg0 10.9.0.4/24 <<END
-[Interface]
-PrivateKey = $(key_private peer2)
-[Peer]
-PublicKey = $(key_public a)
-Endpoint = 192.0.2.1:$WG_PORT
-AllowedIPs = 10.9.0.1/32
-END'
+must 'a second peer has a box' second_peer_box
+must 'a second peer knocks meanwhile' second_peer
 on peer2 ping -n -c 1 -W 1 10.9.0.1 >/dev/null
 jq --argjson p "$(peer_entry peer2 '' 10.9.0.4/32)" '.wireguard[0].peers += [$p]' "$LAB_DIR/gwa.json" >"$LAB_DIR/new.json"
 mv "$LAB_DIR/new.json" "$LAB_DIR/gwa.json"

@@ -507,6 +507,24 @@ stock_peer() # SITE=ENDPOINT...
 	done
 }
 
+# A second stock peer, alone, 10.9.0.4 in the tunnel; it has a box before it has a tunnel.
+second_peer_box()
+{
+	box peer2 && plug peer2 eth0 && address peer2 eth0 192.0.2.4/24 2001:db8::4/64
+}
+
+second_peer()
+{
+	wireguard_go peer2 wg0 10.9.0.4/24 <<-END
+	[Interface]
+	PrivateKey = $(key_private peer2)
+	[Peer]
+	PublicKey = $(key_public a)
+	Endpoint = 192.0.2.1:$WG_PORT
+	AllowedIPs = 10.9.0.1/32
+	END
+}
+
 # FILTER changes the gateway's configuration. The gateway knows the peer's endpoint, not the other way.
 usual_lab() # [FILTER [ENDPOINT-OF-PEER]]
 {
