@@ -24,6 +24,23 @@ b_noticed_nothing()
 	equal "$(b_losses)" 0 && ice_is b a .state connected
 }
 
+# At one end or the other, whose relay it is.
+by_channel()
+{
+	local own other
+	for own in a b; do
+		other=$([ "$own" = a ] && echo b || echo a)
+		[ "$(peer_field "$own" "$other" endpoint_kind)" = channel ] &&
+			at_least "$(ice_field "$own" "$other" .path.channel)" 16384 && return
+	done
+	return 1
+}
+
+punted() # by both gateways
+{
+	printf '%s\n' $(($(stage_packets a punt) + $(stage_packets b punt)))
+}
+
 must 'two sites behind symmetric NATs, a server' ice_lab symmetric symmetric
 must 'gateway a starts' gateway_start a
 must 'gateway b starts' gateway_start b
@@ -31,6 +48,9 @@ must 'the tunnel comes up' session_up lana 10.2.0.2
 check 'a is connected' ice_is a b .state connected
 check 'relayed' ice_is a b .path.relayed true
 check 'b agrees' ice_is b a .path.relayed true
+
+check 'lcores have a bound channel' wait_until 10 by_channel
+sealed=$(stage_packets a wg_encrypt) opened=$(stage_packets b wg_accept) up=$(punted)
 
 must 'a stream runs' eval 'stream_start ab lana lanb 10.2.0.2 500 60'
 shake=$(peer_field b a handshakes)
@@ -43,6 +63,11 @@ check 'no handshake' equal "$(peer_field b a handshakes)" "$shake"
 
 stream_end ab now
 check 'each number once' stream_judge ab
+sent=$(stream_field ab received)
+check 'lcores sealed and opened it' wait_until 10 eval 'at_least "$(stage_packets a wg_encrypt)" $((sealed + sent)) &&
+	at_least "$(stage_packets b wg_accept)" $((opened + sent))'
+check 'next to nothing of it went up' at_most "$(punted)" $((up + sent / 5))
+check 'the channel is still there' wait_until 10 by_channel
 
 change() # a|b FILTER on the configuration
 {
