@@ -38,6 +38,15 @@ ice_box() # NAME NUMBER: 192.0.2.NUMBER on the WAN
 	box "$1" && plug "$1" eth0 && address "$1" eth0 "192.0.2.$2/24" "2001:db8::$2/64"
 }
 
+# Pairs of them that nobody else uses, so that what they do can run beside the others: hubN at .10N, peerN at .20N.
+ice_pairs() # N...
+{
+	local n
+	for n in "$@"; do
+		ice_box "hub$n" "10$n" && ice_box "peer$n" "20$n" || return
+	done
+}
+
 # A home router as most are: masquerades, and takes nothing that nobody asked for.
 home() # NAME NUMBER: box NAME at 10.NUMBER.0.2 behind NAME-nat at 192.0.2.NUMBER
 {

@@ -27,6 +27,8 @@ LAB_DIR=
 LAST_PID=
 declare -A LAB_HOLDER=() # box -> pid of the process that holds its namespaces
 declare -A LAB_PROC=()   # name of a background process -> pid
+LAB_TOGETHER=()          # checks that run beside the others
+LAB_TOGETHER_PID=()
 LAB_WIRES=()             # "BOX IF BOX IF"
 LAB_BRIDGES=()           # boxes that do nothing but bridge
 
@@ -147,6 +149,32 @@ check() # TEXT COMMAND...
 must() # TEXT COMMAND...
 {
 	check "$@" || exit 1
+}
+
+# A check that runs beside the others until together_end, in a shell of its own.
+together() # TEXT COMMAND...
+{
+	LAB_TOGETHER+=("$1")
+	shift
+	("$@") >"$LAB_DIR/together.${#LAB_TOGETHER_PID[@]}" 2>&1 &
+	LAB_TOGETHER_PID+=($!)
+}
+
+# What became of them, in their order.
+together_end()
+{
+	local n
+	for n in "${!LAB_TOGETHER[@]}"; do
+		check "${LAB_TOGETHER[n]}" together_result "$n"
+	done
+	LAB_TOGETHER=() LAB_TOGETHER_PID=()
+}
+
+together_result() # NUMBER
+{
+	wait "${LAB_TOGETHER_PID[$1]}" && return
+	cat "$LAB_DIR/together.$1"
+	return 1
 }
 
 not()
