@@ -2,12 +2,15 @@
 # SPDX-License-Identifier: BSD-3-Clause
 #
 # 10 000 configured peers, one of them real: the gateway starts, is looked at, loses straitd, applies a change of one peer
-# and the removal of all others, and the real peer's session is the same through all of it. Times and memory are printed; they
-# are figures, the limits are there for what grows with the square.
+# and the removal of all others, and the real peer's session is the same through all of it. Before they go, the others are to be
+# found by a signal service, where none of them is. Times and memory are printed; they are figures, the limits are there for
+# what grows with the square.
 # shellcheck source=lab.sh
 . "$(dirname "$0")/lab.sh"
 # shellcheck source=traffic.sh
 . "$(dirname "$0")/traffic.sh"
+# shellcheck source=nat.sh
+. "$(dirname "$0")/nat.sh"
 lab_init ten_thousand_peers
 PEERS=10000
 
@@ -63,6 +66,22 @@ peer_is() # NAME JQ-CONDITION
 	ctl a peers "$1" --json | holds ".peers[0] | $2"
 }
 
+rss_kb() # of straitd
+{
+	awk '/^VmRSS/ { print $2 }' "/proc/${LAB_PROC[straitd-a]}/status"
+}
+
+# Offers of all peers together: 50 a second, and 100 that may have been saved up.
+offers_are_paced() # COUNT
+{
+	local before start=${EPOCHREALTIME/[.,]/} took
+	before=$(signal_status sends)
+	wait_until 120 eval "at_least \"\$(signal_status sends)\" $((before + $1))" || return
+	took=$(((${EPOCHREALTIME/[.,]/} - start) / 1000))
+	echo "$1 offers in $took ms"
+	at_least "$took" $((($1 - 100) * 18)) # a tenth less than 20 ms for each
+}
+
 start_synced()
 {
 	straitd_start a && wait_until 60 straitd_synced "$1"
@@ -98,6 +117,18 @@ check 'one peer is changed' seconds 'reload, one peer changed' ctl a reload
 check 'the change is in' wait_until 10 peer_is clone-7777 '.allowed_ips == ["10.200.0.0/24"]'
 check 'routed, too' eval 'on gwa ip route show 10.200.0.0/24 | grep -q strait0'
 check 'nothing else changed' peers_are "$PEERS"
+
+must 'a signal service' eval 'service_box && signal_start'
+jq --arg url "http://$NAT_SERVICE4:$SIGNAL_PORT" '.wireguard[0].signal = {url: $url} |
+	.wireguard[0].peers |= map(if .name | startswith("clone-") then del(.endpoint) else . end)' "$LAB_DIR/gwa.json" >"$LAB_DIR/new.json"
+cp "$LAB_DIR/new.json" "$LAB_DIR/gwa.json"
+check 'all others are to be found by it' seconds 'reload, 9999 peers by ICE' ctl a reload
+check 'which begins' wait_until 20 eval 'at_least "$(signal_status sends)" 1'
+memory 'straitd' straitd-a
+rss=$(rss_kb)
+check 'nobody is there: few offers a second' seconds '400 offers' offers_are_paced 400
+check 'and memory stays as it is' at_most "$(rss_kb)" $((rss + 4096))
+check 'the real peer is served meanwhile' ping_ok lana 10.3.0.2
 
 cp "$LAB_DIR/small.json" "$LAB_DIR/gwa.json"
 check 'all but one are removed' seconds 'reload, 9999 peers removed' ctl a reload
