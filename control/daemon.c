@@ -517,14 +517,18 @@ static int reload(struct daemon *d, cJSON *notes, char **ret_error)
 	return 0;
 }
 
+char *daemon_starting(const struct daemon *d)
+{
+	return d->applied ? NULL : g_strdup("still starting: the data plane has not answered yet");
+}
+
 int daemon_reload(struct daemon *d, struct cJSON *notes, char **ret_error)
 {
 	int err;
 
-	if (!d->applied) {
-		*ret_error = g_strdup("still starting: the data plane has not answered yet");
+	*ret_error = daemon_starting(d);
+	if (*ret_error)
 		return -EAGAIN;
-	}
 	notify_send("RELOADING=1");
 	err = reload(d, notes, ret_error);
 	notify_send("READY=1");

@@ -26,6 +26,8 @@ void daemon_free(struct daemon *d);
 // 0 or -errno with *ret_error (g_free). The config is applied here when no data plane runs, else as soon
 // as it has told what it holds.
 int daemon_start(struct daemon *d, char **ret_error);
+// A text that says so until then, for g_free(); NULL afterwards.
+char *daemon_starting(const struct daemon *d);
 // Reads the file again and applies the difference. On an error the old configuration goes on.
 // notes (may be NULL) gets an array "needs_restart" of what cannot change at run time.
 int daemon_reload(struct daemon *d, struct cJSON *notes, char **ret_error);

@@ -120,16 +120,31 @@ static char *run_log_level(const struct cJSON *request, struct cJSON *reply, voi
 
 // ---- the TURN server -------------------------------------------------------------------------------
 
+// While straitd starts the relay has neither its configuration nor the sessions that lcores hold.
+static struct turn *turn_of(void *arg, char **ret_error)
+{
+	*ret_error = daemon_starting(arg);
+	return *ret_error ? NULL : daemon_turn(arg);
+}
+
 static char *run_turn_stats(const struct cJSON *request, struct cJSON *reply, void *arg)
 {
-	turn_status(daemon_turn(arg), reply);
-	return NULL;
+	char *error;
+	struct turn *t = turn_of(arg, &error);
+
+	if (t)
+		turn_status(t, reply);
+	return error;
 }
 
 static char *run_turn_sessions(const struct cJSON *request, struct cJSON *reply, void *arg)
 {
-	turn_sessions(daemon_turn(arg), reply);
-	return NULL;
+	char *error;
+	struct turn *t = turn_of(arg, &error);
+
+	if (t)
+		turn_sessions(t, reply);
+	return error;
 }
 
 static bool read_id(const struct cJSON *request, uint32_t *ret)
@@ -144,29 +159,38 @@ static bool read_id(const struct cJSON *request, uint32_t *ret)
 
 static char *run_turn_session(const struct cJSON *request, struct cJSON *reply, void *arg)
 {
+	struct turn *t;
+	char *error;
 	uint32_t id;
 
 	if (!read_id(request, &id))
 		return g_strdup("\"id\" is the number of a session");
-	return turn_session(daemon_turn(arg), id, reply);
+	t = turn_of(arg, &error);
+	return t ? turn_session(t, id, reply) : error;
 }
 
 static char *run_turn_kick(const struct cJSON *request, struct cJSON *reply, void *arg)
 {
+	struct turn *t;
+	char *error;
 	uint32_t id;
 
 	if (!read_id(request, &id))
 		return g_strdup("\"id\" is the number of a session");
-	return turn_kick(daemon_turn(arg), id);
+	t = turn_of(arg, &error);
+	return t ? turn_kick(t, id) : error;
 }
 
 static char *run_turn_drain(const struct cJSON *request, struct cJSON *reply, void *arg)
 {
 	const cJSON *on = cJSON_GetObjectItemCaseSensitive(request, "on");
+	struct turn *t;
+	char *error;
 
 	if (on && !cJSON_IsBool(on))
 		return g_strdup("\"on\" is true or false");
-	return turn_drain(daemon_turn(arg), !on || cJSON_IsTrue(on), reply);
+	t = turn_of(arg, &error);
+	return t ? turn_drain(t, !on || cJSON_IsTrue(on), reply) : error;
 }
 
 const struct admin_verb daemon_verbs[] = {
