@@ -184,13 +184,14 @@ static char *run_turn_kick(const struct cJSON *request, struct cJSON *reply, voi
 static char *run_turn_drain(const struct cJSON *request, struct cJSON *reply, void *arg)
 {
 	const cJSON *on = cJSON_GetObjectItemCaseSensitive(request, "on");
+	bool wanted = cJSON_IsTrue(on);
 	struct turn *t;
 	char *error;
 
 	if (on && !cJSON_IsBool(on))
 		return g_strdup("\"on\" is true or false");
 	t = turn_of(arg, &error);
-	return t ? turn_drain(t, !on || cJSON_IsTrue(on), reply) : error;
+	return t ? turn_drain(t, on ? &wanted : NULL, reply) : error;
 }
 
 const struct admin_verb daemon_verbs[] = {

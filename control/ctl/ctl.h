@@ -15,6 +15,7 @@ enum ctl_exit {
 	CTL_USAGE = 2,
 	CTL_AWAY = 3,   // a daemon that is needed does not answer
 	CTL_PARTLY = 4, // one of the daemons is away: what is shown is not all
+	CTL_DONE = 64,  // of a watched verb: there is nothing more to come, which is CTL_OK
 };
 
 // One bit per option that only some verbs take.
@@ -41,7 +42,8 @@ extern const struct ctl_option ctl_options[]; // ends with a NULL name
 struct ctl {
 	const char *run_dir;
 	bool json, all, per_lcore;
-	uint32_t watch; // seconds, 0 = once
+	uint32_t watch;  // seconds, 0 = once
+	uint32_t rounds; // of a watch, those that went well so far
 	uint32_t count, one_in, snaplen;
 	const char *iface, *write;
 	const char *ttl, *user;

@@ -212,7 +212,7 @@ static int check_usage(const struct ctl_verb *v, uint32_t used, unsigned int nar
 	return CTL_OK;
 }
 
-static int run_watched(const struct ctl *c, const struct ctl_verb *v, int argc, char **argv)
+static int run_watched(struct ctl *c, const struct ctl_verb *v, int argc, char **argv)
 {
 	bool tty = isatty(STDOUT_FILENO) && !c->json;
 	int status = CTL_OK;
@@ -226,6 +226,9 @@ static int run_watched(const struct ctl *c, const struct ctl_verb *v, int argc, 
 		status = v->run(c, argc, argv);
 		if (fflush(stdout))
 			return ctl_error(CTL_FAILED, "cannot write the output: %s", strerror(errno));
+		c->rounds += status == CTL_OK;
+		if (status == CTL_DONE)
+			return CTL_OK;
 		if (status == CTL_USAGE || status == CTL_FAILED)
 			break;
 		if (!ctl_stopped())

@@ -255,33 +255,42 @@ int turn_kick_run(const struct ctl *c, int argc, char **argv)
 	return status;
 }
 
+// True when nobody is left to wait for.
+static bool print_drain(const struct ctl *c, const cJSON *reply)
+{
+	bool draining = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(reply, "draining"));
+	uint64_t n = list_json_u64(cJSON_GetObjectItemCaseSensitive(reply, "sessions"));
+
+	if (c->json)
+		print_json(reply);
+	else if (!draining)
+		printf("new sessions are taken\n");
+	else if (n)
+		printf("draining, %llu sessions left\n", (unsigned long long)n);
+	else
+		printf("drained: no sessions\n");
+	return !draining || !n;
+}
+
+// Watched, it begins or ends the draining once and then looks: somebody else may decide otherwise meanwhile.
 int turn_drain_run(const struct ctl *c, int argc, char **argv)
 {
 	cJSON *request = adminclient_request("turn-drain"), *reply = NULL;
+	bool ended;
 	int status;
 
 	if (argc && strcmp(argv[0], "off") && strcmp(argv[0], "on")) {
 		cJSON_Delete(request);
 		return ctl_error(CTL_USAGE, "drain takes \"on\" (the default) or \"off\"");
 	}
-	cJSON_AddBoolToObject(request, "on", !argc || strcmp(argv[0], "off"));
+	if (!c->rounds)
+		cJSON_AddBoolToObject(request, "on", !argc || strcmp(argv[0], "off"));
 	status = ask(c, request, &reply);
 	if (status)
 		return status;
-	if (c->json) {
-		print_json(reply);
-	} else if (cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(reply, "draining"))) {
-		uint64_t n = list_json_u64(cJSON_GetObjectItemCaseSensitive(reply, "sessions"));
-
-		if (n)
-			printf("draining, %llu sessions left\n", (unsigned long long)n);
-		else
-			printf("drained: no sessions\n");
-	} else {
-		printf("new sessions are taken\n");
-	}
+	ended = print_drain(c, reply);
 	cJSON_Delete(reply);
-	return CTL_OK;
+	return c->watch && ended ? CTL_DONE : CTL_OK;
 }
 
 // ---- stats -----------------------------------------------------------------------------------------

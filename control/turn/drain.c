@@ -42,20 +42,29 @@ static char *remember(const struct turn *t, bool on)
 	return text;
 }
 
-char *turn_drain(struct turn *t, bool on, cJSON *into)
+static char *change(struct turn *t, bool on)
 {
-	char *error;
+	char *error = remember(t, on);
 
-	if (!t->applied)
-		return g_strdup("the configuration has no \"turn\"");
-	error = remember(t, on);
 	if (error)
 		return error;
 	if (t->core.draining != on)
 		g_message("turn: %s",
 			on ? "draining, new sessions are refused" : "new sessions are taken again");
 	t->core.draining = on;
-	cJSON_AddBoolToObject(into, "draining", on);
+	return NULL;
+}
+
+char *turn_drain(struct turn *t, const bool *on, cJSON *into)
+{
+	char *error;
+
+	if (!t->applied)
+		return g_strdup("the configuration has no \"turn\"");
+	error = on ? change(t, *on) : NULL;
+	if (error)
+		return error;
+	cJSON_AddBoolToObject(into, "draining", t->core.draining);
 	cJSON_AddNumberToObject(into, "sessions", turn_core_allocations(&t->core));
 	cJSON_AddBoolToObject(into, "empty", !turn_core_allocations(&t->core));
 	return NULL;

@@ -42,5 +42,5 @@ void turn_status(struct turn *t, struct cJSON *into);
 void turn_sessions(struct turn *t, struct cJSON *into);
 char *turn_session(struct turn *t, uint32_t id, struct cJSON *into);
 char *turn_kick(struct turn *t, uint32_t id);
-// Also for the next straitd, until the machine boots.
-char *turn_drain(struct turn *t, bool on, struct cJSON *into);
+// Also for the next straitd, until the machine boots. on NULL: changes nothing, and tells.
+char *turn_drain(struct turn *t, const bool *on, struct cJSON *into);
