@@ -77,3 +77,51 @@ relay_stat() # JQ-PATH of turn stats
 {
 	ctl r turn stats --json | jq "$1"
 }
+
+# Numbered datagrams of a client to the echo peer at 192.0.2.12 and back, until relay_stream_end.
+relay_stream() # NAME udp|tcp|tls RATE SIZE
+{
+	bg "$1" client "$LAB_ROOT/tests/tools/turnstream.py" "$2" "$RELAY_ADDR" 3478 "$RELAY_USER" "$RELAY_PASS" \
+		"$RELAY_REALM" 192.0.2.12 "$ECHO_PORT" "${@:3}"
+	wait_until 10 grep -q bound "$LAB_DIR/$1.log"
+}
+
+relay_stream_end() # NAME
+{
+	bg_stop "$1"
+}
+
+# How a stream that ended went: .sent, .heard, .twice, .last that was heard, .missing.
+relay_stream_holds() # NAME JQ-CONDITION
+{
+	tail -n 1 "$LAB_DIR/$1.log"
+	tail -n 1 "$LAB_DIR/$1.log" | holds "$2"
+}
+
+# ---- clients that mostly wait: some run at a time, each is judged for itself --------------------------
+
+CLIENT_TEXTS=()
+CLIENT_PIDS=()
+client_start() # TEXT COMMAND...
+{
+	local text=$1
+	shift
+	"$@" >"$LAB_DIR/run-${#CLIENT_PIDS[@]}.out" 2>&1 &
+	CLIENT_PIDS+=($!)
+	CLIENT_TEXTS+=("$text")
+}
+
+client_ended_well() # NUMBER
+{
+	wait "${CLIENT_PIDS[$1]}" || { cat "$LAB_DIR/run-$1.out"; return 1; }
+}
+
+clients_judge()
+{
+	local i
+	for i in "${!CLIENT_PIDS[@]}"; do
+		check "${CLIENT_TEXTS[i]}" client_ended_well "$i"
+	done
+	CLIENT_TEXTS=()
+	CLIENT_PIDS=()
+}

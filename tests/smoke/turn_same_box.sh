@@ -55,6 +55,12 @@ both_ways()
 	ping_ok lana 10.3.0.2 && ping_ok lanp 10.1.0.2 && ping_ok lanp fd01::2
 }
 
+probe_peers() # PEER[/PORT]=CODE...
+{
+	on peer timeout 30 "$LAB_ROOT/tests/tools/turnprobe.py" peers "$RELAY_ADDR" 3478 "$RELAY_USER" "$RELAY_PASS" \
+		"$RELAY_REALM" "$@"
+}
+
 # The WAN has seen the client's 5-tuple, and nothing of WireGuard's port or of the relay range.
 wire_was_clean()
 {
@@ -66,6 +72,7 @@ turnpeer_build || exit 1
 relay_certificate
 must 'gateway, relay and stock peer start' eval 'wan_box wan && site_boxes a && peer_boxes &&
 	gateway_config a "$(relay_section) | .turn.relay_ports.min = 52000 |
+		.turn.allow_peers += [\"10.0.0.0/8\", \"fd00::/8\"] |
 		.turn.relay_addresses[0] = {address: \"$RELAY_ADDR\", external_ip: \"$EXTERNAL\"} | $(relay_all_transports)" \
 		"$(site_peer_entry peer "")" && chmod 600 "$LAB_DIR/gwa.json" && gateway_start a && stock_peer "a=127.0.0.1:$PROXY_PORT"'
 must 'the WAN is recorded' record_start wire gwa 'udp and not port 3478'
@@ -89,5 +96,13 @@ bg_stop one
 must 'another allocation, by TLS' proxy two tls
 check 'the tunnel moves to it' wait_until 30 eval 'ping_ok lanp 10.1.0.2 -W 1 && endpoint_is "$(relayed_address two)"'
 check 'both ways' both_ways
+check 'no port of this box is a peer, but for relays and WireGuard' probe_peers "$RELAY_ADDR/3478=403" "$RELAY_ADDR/22=403" \
+	"$RELAY_ADDR6/3478=403" 10.1.0.1/22=403 fd01::1/22=403 "$RELAY_ADDR/$WG_PORT=0" "$RELAY_ADDR/52001=0" "10.1.0.1/$WG_PORT=0"
+check 'nothing inside of its tunnels is' probe_peers 10.9.0.1/22=403 10.9.0.77=403 fd09::3=403 10.3.0.2=403 fd03::2/53=403
+check 'what else an allow list has is one' probe_peers 10.77.0.1=0 fd77::1/53=0 192.0.2.55/53=0
+must 'the box gets another address' on gwa ip address add 192.0.2.55/32 dev wan
+check 'from then on it is none' wait_until 5 probe_peers 192.0.2.55/53=403
+must 'the box loses it' on gwa ip address del 192.0.2.55/32 dev wan
+check 'and it is one again' wait_until 5 probe_peers 192.0.2.55/53=0
 check 'on the wire was nothing but what the client and the relay say' wire_was_clean
 lab_finish

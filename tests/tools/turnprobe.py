@@ -9,12 +9,15 @@
 #       sha256           SHA-256, USERHASH, and a nonce whose features somebody took away
 #       elsewhere        another port with this port's nonce
 #       expiry PEER PORT SCALE       permission 300 s, channel 600 s, lifetimes divided by SCALE
+#       codes USER2 PASSWORD2        420, 440, 441 of another user, 486 of a user who may have one allocation
+#       peers PEER[/PORT]=CODE...    what comes of a permission for it, or of a channel
 # Exit status 0, or 1 and what was wrong.
 import hashlib
 import hmac
 import os
 import select
 import socket
+import ssl
 import struct
 import sys
 import time
@@ -32,12 +35,20 @@ def fail(what):
     sys.exit(1)
 
 
+def any_certificate():
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context
+
+
 class Probe:
-    def __init__(self, server, user, password, realm, kind=socket.SOCK_DGRAM):
+    def __init__(self, server, user, password, realm, kind=socket.SOCK_DGRAM, tls=False):
         family = socket.AF_INET6 if ":" in server[0] else socket.AF_INET
         self.sock = socket.socket(family, kind)
-        self.stream = kind == socket.SOCK_STREAM
+        self.stream, self.tls = kind == socket.SOCK_STREAM, tls
         self.sock.connect(server)
+        if tls:
+            self.sock = any_certificate().wrap_socket(self.sock)
         self.buf, self.stash, self.nonce, self.sha256 = b"", [], None, False
         self.user, self.realm, self.password = user.encode(), realm.encode(), password.encode()
 
@@ -51,8 +62,8 @@ class Probe:
                 if len(self.buf) >= size:
                     out, self.buf = self.buf[:size], self.buf[size:]
                     return out
-            left = until - time.monotonic()
-            if left <= 0 or not select.select([self.sock], [], [], left)[0]:
+            pending = self.tls and self.sock.pending()
+            if not pending and not select.select([self.sock], [], [], max(0, until - time.monotonic()))[0]:
                 return None
             data = self.sock.recv(65536)
             if not self.stream:
@@ -114,8 +125,8 @@ class Probe:
     def permit(self, peer):
         self.want(0, PERMISSION, [peer_attr(peer, 0)], "CreatePermission")
 
-    def bind(self, peer, port, number, expected=0):
-        self.want(expected, BIND, [attr(0xC, struct.pack(">HH", number, 0)), peer_attr(peer, port)], "ChannelBind")
+    def bind(self, peer, port, number, expected=0, what="ChannelBind"):
+        self.want(expected, BIND, [attr(0xC, struct.pack(">HH", number, 0)), peer_attr(peer, port)], what)
 
     def say(self, peer, port, data):
         tid = os.urandom(12)
@@ -268,6 +279,42 @@ def expiry(make, peer, port, scale):
         fail("no Data indication when the channel is over: %r" % heard)
 
 
+def codes(make, other, password):
+    p, q = make(), make()
+    p.learn()
+    answer = p.ask(ALLOCATE, [TRANSPORT, attr(0x7FF0, b"what"), attr(0x8FF0, b"else")])
+    if code(answer) != 420 or parse(answer)[2].get(0xA) != b"\x7f\xf0":
+        fail("an attribute that must be understood: %d, %r" % (code(answer), parse(answer)[2]))
+    p.want(440, ALLOCATE, [TRANSPORT, attr(0x17, b"\5\0\0\0")], "a family that is none")
+    p.want(0, ALLOCATE, [TRANSPORT], "Allocate")
+    own, p.user, p.password = (p.user, p.password), other.encode(), password.encode()
+    p.want(441, REFRESH, [], "Refresh by another user")
+    p.want(441, REFRESH, [attr(0xD, bytes(4))], "an end by another user")
+    p.user, p.password = own
+    q.learn()
+    q.want(486, ALLOCATE, [TRANSPORT], "one more than the user may have")
+    p.want(0, REFRESH, [attr(0xD, bytes(4))], "Refresh")
+    q.want(0, ALLOCATE, [TRANSPORT], "another when the first is gone")
+    q.want(0, REFRESH, [attr(0xD, bytes(4))], "Refresh")
+
+
+def peers(make, *wishes):
+    clients = {}
+    for n, wish in enumerate(wishes):
+        peer, wanted = wish.split("=")
+        peer, _, port = peer.partition("/")
+        if (":" in peer) not in clients:
+            clients[":" in peer] = make()
+            clients[":" in peer].allocate(*families(peer))
+        p = clients[":" in peer]
+        if port:
+            p.bind(peer, int(port), 0x4000 + n, int(wanted), wish)
+        else:
+            p.want(int(wanted), PERMISSION, [peer_attr(peer, 0)], wish)
+    for p in clients.values():
+        p.want(0, REFRESH, [attr(0xD, bytes(4))], "Refresh")
+
+
 def main(argv):
     server = (argv[1], int(argv[2]))
 
@@ -275,7 +322,8 @@ def main(argv):
         return Probe(server, argv[3], argv[4], argv[5], kind)
 
     {"icmp": icmp, "ports": ports, "race": race, "sha256": sha256, "elsewhere": elsewhere,
-     "expiry": expiry}[argv[0]](make, *argv[6:])
+     "expiry": expiry, "codes": codes, "peers": peers}[argv[0]](make, *argv[6:])
 
 
-main(sys.argv[1:])
+if __name__ == "__main__":
+    main(sys.argv[1:])
