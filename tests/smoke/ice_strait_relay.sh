@@ -3,7 +3,8 @@
 #
 # Two gateways behind symmetric NATs have no direct way: their tunnel is relayed by a strait relay node, with
 # time-limited credentials as NetBird's management gives them. Its lcores carry what they say; while its straitd is
-# killed and started again they go on, without a missing number.
+# killed and started again they go on, without a missing number. So it is with two plain hosts behind the same NATs,
+# which know ICE (libnice) and nothing of strait.
 # shellcheck source=lab.sh
 . "$(dirname "$0")/lab.sh"
 # shellcheck source=traffic.sh
@@ -32,7 +33,30 @@ relayed()
 	relay_stat '.lcores | .packets_to_peers + .packets_to_clients'
 }
 
+# A plain host behind the NAT of a site.
+phone_box() # a|b
+{
+	local n
+	n=$(site_number "$1")
+	box "phone$1" && wire "phone$1" eth0 "nat$1" in2 || return
+	address "nat$1" in2 "192.168.1$n.1/24" && address "phone$1" eth0 "192.168.1$n.2/24" || return
+	on "phone$1" ip route add default via "192.168.1$n.1"
+}
+
+# 200 numbers each way; what the NATs leave of their candidates is up to them.
+phones_talk()
+{
+	timeout 60 "$LAB_BUILD/tests/tools/nicepair" "$RELAY_ADDR" 3478 "$RELAY_USER" "$RELAY_PASS" udp 200 \
+		"/proc/${LAB_HOLDER[phonea]}/ns/net" "/proc/${LAB_HOLDER[phoneb]}/ns/net"
+}
+
 must 'two sites behind symmetric NATs, a strait relay node' ice_lab symmetric symmetric
+must 'a plain host beside either gateway' eval 'phone_box a && phone_box b'
+check 'the two hosts talk, relayed' phones_talk
+check "by the relay's lcores: $(relayed) packets" at_least "$(relayed)" 400
+printf '\n'
+ctl r turn sessions
+printf '\n'
 must 'gateway a starts' gateway_start a
 must 'gateway b starts' gateway_start b
 must 'the tunnel comes up' session_up lana 10.2.0.2
