@@ -165,6 +165,8 @@ static inline struct rte_mbuf *turn_datagram(
 	struct st_addr src = turn_addr(t->src), dst = turn_addr(t->dst);
 	struct rte_udp_hdr *u = (void *)(at + head);
 
+	if (at == NULL)
+		abort(); // longer than a buffer of the rig
 	*u = (struct rte_udp_hdr){.src_port = htons(t->sport),
 		.dst_port = htons(t->dport),
 		.dgram_len = htons((uint16_t)(8 + len))};
