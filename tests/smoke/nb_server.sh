@@ -18,6 +18,19 @@ server_start() # [OPTION...]
 	wait_until 10 grep -q listening "$LAB_DIR/server.log"
 }
 
+# The gateway's routes change: it tries the server at once, where it would come after a pause of up to 20 s.
+hurry()
+{
+	on gwa ip route add blackhole 198.51.100.0/24 && on gwa ip route del blackhole 198.51.100.0/24
+}
+
+# What stands in for it while the gateway lives.
+next_server() # [OPTION...]
+{
+	server_stop
+	server_start "$@" && hurry
+}
+
 server_stop()
 {
 	bg_stop server KILL 2>/dev/null
@@ -63,27 +76,27 @@ must 'peers start' eval 'peer_start p1 && peer_start p2'
 check 'the gateway controls p1: the tunnel works' works p1
 check 'and is controlled by p2: the tunnel works' works p2
 
-server_stop
-must 'a server that never says that it registered us' server_start --silent
+must 'a server that never says that it registered us' next_server --silent
 check 'the gateway comes to it' wait_until 20 registered a
 check 'and does not take it for connected' signal_is up false
 check 'peers do without it' eval 'ping_ok lana 10.9.0.11 && ping_ok lana 10.9.0.12'
-server_stop
-must 'a server that delivers nothing' server_start --deaf
+must 'a server that delivers nothing' next_server --deaf
 check 'the gateway is connected to it' wait_until 40 signal_is up true
 bg_stop nb-p1 KILL 2>/dev/null
 mv "$LAB_DIR/nb-p1.log" "$LAB_DIR/nb-p1.first.log"
 must 'p1 begins anew' peer_start p1
 check 'and finds nobody' not wait_until 3 nbpeer_connected p1
 check 'p2 does without it' ping_ok lana 10.9.0.12
-server_stop
-must 'a server that adds 100 bytes of its own to each message' server_start --stranger 100
+must 'a server that adds 100 bytes of its own to each message' next_server --stranger 100
 check 'the gateway is connected to it' wait_until 30 signal_is up true
+# The offer that it made at the last server is lost, and to the gateway its former self is only silent: with packets for it
+# that is known within 2 s, without after 30 s.
+bg ping lana ping -n -i 0.2 10.9.0.11
 check 'p1 works again' works p1
+bg_stop ping
 check 'bodies that do not open are counted' at_least "$(signal_field undecryptable)" 1
 check 'so is a sender that nobody knows' at_least "$(signal_field unknown_peer)" 1
-server_stop
-must 'a server that adds a single byte' server_start --stranger 1
+must 'a server that adds a single byte' next_server --stranger 1
 check 'the gateway is connected to it' wait_until 30 signal_is up true
 bg_stop nb-p1 KILL 2>/dev/null
 mv "$LAB_DIR/nb-p1.log" "$LAB_DIR/nb-p1.second.log"
