@@ -93,6 +93,7 @@ func cmdClient(args []string) {
 	kind := f.Uint64("type", typeOffer, "of the message")
 	payload := f.String("payload", "", "of the message")
 	raw := f.Int("raw", -1, "send so many random bytes as body instead")
+	step := f.Int("raw-step", 0, "each further body is so much longer")
 	register := f.Bool("register", true, "have a stream before sending")
 	count := f.Int("count", 1, "messages to send")
 	linger := f.Duration("linger", 0, "go on listening so long")
@@ -122,17 +123,17 @@ func cmdClient(args []string) {
 		<-ready
 	}
 	if *to != "" {
-		clientSay(c, *to, &body{kind: *kind, payload: *payload, version: "interop"}, *raw, *count)
+		clientSay(c, *to, &body{kind: *kind, payload: *payload, version: "interop"}, *raw, *step, *count)
 	}
 	time.Sleep(*linger)
 }
 
-func clientSay(c *signalClient, to string, m *body, raw, count int) {
+func clientSay(c *signalClient, to string, m *body, raw, step, count int) {
 	receiver, err := parseKey(to)
 	die(err)
 	for i := 0; i < count; i++ {
 		if raw >= 0 {
-			e := &encrypted{c.own.public().String(), to, make([]byte, raw)}
+			e := &encrypted{c.own.public().String(), to, make([]byte, raw+i*step)}
 			_, _ = rand.Read(e.body)
 			err = c.sendRaw(e)
 		} else {

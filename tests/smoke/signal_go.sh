@@ -40,10 +40,7 @@ heard() # NAME COUNT: messages that could be read
 # One body of each length that no box has, and one that nobody may send.
 odd_lengths() # NAME TO
 {
-	local n
-	for n in $(seq 0 39); do
-		client "$1" --to "$(key_public "$2")" --raw "$n" --register=false || return
-	done
+	client "$1" --to "$(key_public "$2")" --raw 0 --raw-step 1 --count 40 --register=false || return
 	client "$1" --to "$(key_public "$2")" --raw "$LONG" --register=false
 }
 
