@@ -39,9 +39,15 @@ void freeifaddrs(struct ifaddrs *all)
 	}
 }
 
+static bool kernel_fails;
+
 int getifaddrs(struct ifaddrs **ret)
 {
 	*ret = NULL;
+	if (kernel_fails) {
+		errno = ENOBUFS;
+		return -1;
+	}
 	for (size_t n = G_N_ELEMENTS(box); n-- > 0;) {
 		struct sockaddr_storage *ss = g_new0(struct sockaddr_storage, 1);
 		struct ifaddrs *i;
@@ -256,6 +262,20 @@ static void with_pairs_only_what_is_in_one_is_signalled(void)
 	end();
 }
 
+static void what_was_known_goes_on_when_the_kernel_does_not_answer(void)
+{
+	begin(plain, 2, &settings);
+	hosts_are("host 192.0.2.1 51820; host 2001:db8::1 51820; ");
+	kernel_fails = true;
+	box[0].addr = "192.0.2.2";
+	ice_hosts_refresh(ice);
+	hosts_are("host 192.0.2.1 51820; host 2001:db8::1 51820; ");
+	kernel_fails = false;
+	ice_hosts_refresh(ice);
+	hosts_are("host 192.0.2.2 51820; host 2001:db8::1 51820; ");
+	end();
+}
+
 // ---- STUN servers --------------------------------------------------------------------------------------
 
 static void begin_with_server(void)
@@ -432,6 +452,7 @@ static CU_TestInfo tests[] = {
 	TEST(without_ipv6_discovery_no_ipv6_is_signalled),
 	TEST(an_external_address_alone_stands_for_all_of_its_family),
 	TEST(with_pairs_only_what_is_in_one_is_signalled),
+	TEST(what_was_known_goes_on_when_the_kernel_does_not_answer),
 	TEST(one_answer_serves_all_attempts_for_25_seconds),
 	TEST(an_answer_reaches_the_attempts_under_way_as_a_candidate_with_our_port),
 	TEST(only_the_server_that_was_asked_is_believed),
