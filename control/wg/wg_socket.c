@@ -17,22 +17,20 @@
 #define RCVBUF_BYTES (4 << 20)
 #define CONTROL_LEN  256
 
-static struct {
+struct batch {
 	struct mmsghdr msgs[WG_SOCKET_BATCH];
 	struct iovec iov[WG_SOCKET_BATCH];
-	struct sockaddr_storage from[WG_SOCKET_BATCH];
+	struct sockaddr_storage remote[WG_SOCKET_BATCH];
 	uint8_t data[WG_SOCKET_BATCH][WG_SOCKET_PAYLOAD];
 	_Alignas(struct cmsghdr) uint8_t control[WG_SOCKET_BATCH][CONTROL_LEN];
-} rx;
+};
+
+static struct batch rx;
 
 static struct {
 	int fd;
 	unsigned int n;
-	struct mmsghdr msgs[WG_SOCKET_BATCH];
-	struct iovec iov[WG_SOCKET_BATCH];
-	struct sockaddr_storage to[WG_SOCKET_BATCH];
-	uint8_t data[WG_SOCKET_BATCH][WG_SOCKET_PAYLOAD];
-	_Alignas(struct cmsghdr) uint8_t control[WG_SOCKET_BATCH][CONTROL_LEN];
+	struct batch batch;
 } tx;
 
 enum wg_family wg_family_of(const struct st_addr *a)
@@ -169,8 +167,8 @@ int wg_socket_receive(int fd, wg_socket_received fn, void *arg)
 	for (int i = 0; i < WG_SOCKET_BATCH; i++) {
 		rx.iov[i] = (struct iovec){rx.data[i], sizeof(rx.data[i])};
 		rx.msgs[i].msg_hdr = (struct msghdr){
-			.msg_name = &rx.from[i],
-			.msg_namelen = sizeof(rx.from[i]),
+			.msg_name = &rx.remote[i],
+			.msg_namelen = sizeof(rx.remote[i]),
 			.msg_iov = &rx.iov[i],
 			.msg_iovlen = 1,
 			.msg_control = rx.control[i],
@@ -185,7 +183,8 @@ int wg_socket_receive(int fd, wg_socket_received fn, void *arg)
 
 		if (rx.msgs[i].msg_hdr.msg_flags & (MSG_TRUNC | MSG_CTRUNC))
 			continue;
-		if (!addr_from_sockaddr(&d.remote, &d.remote_port_be, (struct sockaddr *)&rx.from[i]))
+		if (!addr_from_sockaddr(
+			    &d.remote, &d.remote_port_be, (struct sockaddr *)&rx.remote[i]))
 			continue;
 		address_hit(&d, &rx.msgs[i].msg_hdr);
 		fn(&d, arg);
@@ -260,7 +259,7 @@ void wg_socket_flush(void)
 	unsigned int at = 0;
 
 	while (at < tx.n) {
-		int sent = sendmmsg(tx.fd, tx.msgs + at, tx.n - at, MSG_DONTWAIT);
+		int sent = sendmmsg(tx.fd, tx.batch.msgs + at, tx.n - at, MSG_DONTWAIT);
 
 		if (sent < 0 && errno == EINTR)
 			continue;
@@ -283,9 +282,10 @@ void wg_socket_send_later(int fd, const struct wg_to *to, const void *data, size
 	}
 	i = tx.n++;
 	tx.fd = fd;
-	memcpy(tx.data[i], data, len);
-	tx.iov[i] = (struct iovec){tx.data[i], len};
-	tx.msgs[i].msg_hdr = (struct msghdr){
-		.msg_name = &tx.to[i], .msg_iov = &tx.iov[i], .msg_control = tx.control[i]};
-	head_fill(&tx.msgs[i].msg_hdr, to);
+	memcpy(tx.batch.data[i], data, len);
+	tx.batch.iov[i] = (struct iovec){tx.batch.data[i], len};
+	tx.batch.msgs[i].msg_hdr = (struct msghdr){.msg_name = &tx.batch.remote[i],
+		.msg_iov = &tx.batch.iov[i],
+		.msg_control = tx.batch.control[i]};
+	head_fill(&tx.batch.msgs[i].msg_hdr, to);
 }
