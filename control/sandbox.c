@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <pwd.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
@@ -159,6 +160,7 @@ static void allow_descriptors(void)
 int sandbox_enter(const char *user, char **ret_error)
 {
 	struct passwd *pw = NULL;
+	bool bounds;
 	int r;
 
 	allow_descriptors();
@@ -173,11 +175,15 @@ int sandbox_enter(const char *user, char **ret_error)
 	}
 	if (geteuid() != 0)
 		return 0; // has no more than it was given
+	capng_get_caps_process();
+	bounds = capng_have_capability(CAPNG_EFFECTIVE, CAP_SETPCAP);
 	capng_clear(CAPNG_SELECT_BOTH);
 	capng_updatev(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED | CAPNG_BOUNDING_SET,
 		CAP_NET_ADMIN, CAP_NET_RAW, CAP_NET_BIND_SERVICE, CAP_IPC_LOCK, -1);
-	r = pw ? capng_change_id((int)pw->pw_uid, (int)pw->pw_gid, CAPNG_DROP_SUPP_GRP)
-	       : capng_apply(CAPNG_SELECT_BOTH);
+	r = bounds ? capng_apply(CAPNG_SELECT_BOUNDS) : 0; // a change of identity leaves these alone
+	if (!r)
+		r = pw ? capng_change_id((int)pw->pw_uid, (int)pw->pw_gid, CAPNG_DROP_SUPP_GRP)
+		       : capng_apply(CAPNG_SELECT_CAPS);
 	if (r) {
 		*ret_error = g_strdup_printf("cannot drop capabilities (libcap-ng: %d)", r);
 		return -EPERM;
