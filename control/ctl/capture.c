@@ -3,6 +3,10 @@
 // straitctl capture: hands strait-dp a file or a pipe, into which it writes pcapng until we hang up.
 #include "ctl.h"
 #include "gather.h"
+#include "list.h"
+#include "pcapng.h"
+
+#include <cjson/cJSON.h>
 
 #include <errno.h>
 #include <fcntl.h>
@@ -66,8 +70,11 @@ static int open_target(const struct ctl *c, int *ret)
 {
 	bool to_stdout = !c->write || !strcmp(c->write, "-");
 	struct stat st;
+	// Opened for reading as well a pipe would never see its reader go away.
 	int fd = to_stdout ? STDOUT_FILENO
-			   : open(c->write, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+			   : open(c->write,
+				     (c->json ? O_RDWR : O_WRONLY) | O_CREAT | O_TRUNC | O_CLOEXEC,
+				     0600);
 
 	if (fd < 0)
 		return ctl_error(CTL_FAILED, "cannot write %s: %s", c->write, strerror(errno));
@@ -75,11 +82,12 @@ static int open_target(const struct ctl *c, int *ret)
 		return ctl_error(CTL_USAGE, "pcapng is not for a terminal: give -w FILE, or pipe "
 					    "it: straitctl capture ... "
 					    "| tcpdump -r -");
-	if (fstat(fd, &st) || !(S_ISREG(st.st_mode) || S_ISFIFO(st.st_mode))) {
+	if (fstat(fd, &st) || !(S_ISREG(st.st_mode) || (S_ISFIFO(st.st_mode) && !c->json))) {
 		if (!to_stdout)
 			close(fd);
-		return ctl_error(CTL_FAILED, "%s is neither a file nor a pipe",
-			to_stdout ? "standard output" : c->write);
+		return ctl_error(CTL_FAILED, "%s is %s", to_stdout ? "standard output" : c->write,
+			c->json ? "not a file, which --json needs to count"
+				: "neither a file nor a pipe");
 	}
 	*ret = fd;
 	return CTL_OK;
@@ -108,14 +116,34 @@ static int wait_end(const struct ctl *c, struct dpclient *dp, const struct st_ca
 	return CTL_OK;
 }
 
+static int print_json(const struct ctl *c, int fd, const char *what)
+{
+	struct pcapng_count count;
+	int err = pcapng_count(fd, &count);
+	cJSON *o;
+
+	if (err)
+		return ctl_error(
+			CTL_FAILED, "cannot count the packets in %s: %s", c->write, strerror(-err));
+	o = cJSON_CreateObject();
+	cJSON_AddStringToObject(o, "captured", what);
+	cJSON_AddStringToObject(o, "file", c->write);
+	list_json_add(o, "packets", count.packets);
+	list_json_add(o, "bytes", count.bytes);
+	list_json_add(o, "original_bytes", count.original_bytes);
+	list_json_print(o);
+	return CTL_OK;
+}
+
 int capture_run(const struct ctl *c, int argc, char **argv)
 {
 	struct st_capture cap = {.key = {.id = 1}, .snaplen = c->snaplen, .max_count = c->count};
 	struct dpclient dp;
 	int fd = -1, status, err;
 
-	if (c->json)
-		return ctl_error(CTL_USAGE, "capture writes pcapng and has no --json");
+	if (c->json && (!c->write || !strcmp(c->write, "-")))
+		return ctl_error(
+			CTL_USAGE, "capture --json tells what went into a file: give -w FILE");
 	status = gather_open(&dp, c);
 	if (status)
 		return status;
@@ -133,6 +161,8 @@ int capture_run(const struct ctl *c, int argc, char **argv)
 			status = wait_end(c, &dp, &cap, fd);
 		}
 	}
+	if (!status && c->json)
+		status = print_json(c, fd, argv[argc - 1]);
 	if (fd > STDERR_FILENO)
 		close(fd);
 	dpclient_close(&dp);

@@ -17,17 +17,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void print_document(cJSON *doc)
-{
-	char *text = cJSON_PrintUnformatted(doc);
-
-	if (!text)
-		abort();
-	puts(text);
-	cJSON_free(text);
-	cJSON_Delete(doc);
-}
-
 static struct config *load(int argc, char **argv, char **ret_error)
 {
 	if (sodium_init() < 0) {
@@ -49,7 +38,7 @@ int config_check_run(const struct ctl *c, int argc, char **argv)
 		cJSON_AddBoolToObject(doc, "good", config != NULL);
 		if (error)
 			cJSON_AddStringToObject(doc, "error", error);
-		print_document(doc);
+		list_json_print(doc);
 	} else if (config) {
 		printf("%s: good, %u ports, %u WireGuard interfaces\n", config->file,
 			config->ports->len, config->wgs->len);
@@ -76,7 +65,7 @@ int config_dp_args_run(const struct ctl *c, int argc, char **argv)
 		cJSON *doc = cJSON_CreateObject();
 
 		cJSON_AddStringToObject(doc, "args", args);
-		print_document(doc);
+		list_json_print(doc);
 	} else {
 		puts(args);
 	}
@@ -109,7 +98,7 @@ int reload_run(const struct ctl *c, int argc, char **argv)
 	if (!reply)
 		return status;
 	if (c->json) {
-		print_document(reply);
+		list_json_print(reply);
 		return CTL_OK;
 	}
 	puts("reloaded");
@@ -135,7 +124,7 @@ int overlay_show_run(const struct ctl *c, int argc, char **argv)
 	if (!reply)
 		return status;
 	if (c->json) {
-		print_document(reply);
+		list_json_print(reply);
 		return CTL_OK;
 	}
 	changes = cJSON_GetObjectItemCaseSensitive(reply, "changes");
@@ -155,7 +144,7 @@ int overlay_drop_run(const struct ctl *c, int argc, char **argv)
 	if (!reply)
 		return status;
 	if (c->json) {
-		print_document(reply);
+		list_json_print(reply);
 		return CTL_OK;
 	}
 	puts("dropped: all is as the configuration says");
@@ -174,7 +163,7 @@ int log_level_run(const struct ctl *c, int argc, char **argv)
 	if (!reply)
 		return status;
 	if (c->json) {
-		print_document(reply);
+		list_json_print(reply);
 		return CTL_OK;
 	}
 	puts(list_json_text(reply, "level"));
@@ -203,7 +192,7 @@ int host_remove_run(const struct ctl *c, int argc, char **argv)
 		cJSON *doc = cJSON_CreateObject();
 
 		cJSON_AddBoolToObject(doc, "removed", true);
-		print_document(doc);
+		list_json_print(doc);
 	}
 	config_free(config);
 	return err ? ctl_error(CTL_FAILED, "cannot remove the host devices: %s", strerror(-err))

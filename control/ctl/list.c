@@ -167,6 +167,17 @@ uint64_t list_json_u64(const struct cJSON *v)
 	return cJSON_IsNumber(v) && v->valuedouble > 0 ? (uint64_t)v->valuedouble : 0;
 }
 
+void list_json_print(struct cJSON *document)
+{
+	char *text = cJSON_PrintUnformatted(document);
+
+	if (!text)
+		abort();
+	puts(text);
+	cJSON_free(text);
+	cJSON_Delete(document);
+}
+
 const char *list_json_text(const struct cJSON *object, const char *key)
 {
 	const cJSON *v = cJSON_GetObjectItemCaseSensitive(object, key);

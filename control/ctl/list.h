@@ -31,4 +31,5 @@ void list_print(const struct list_column *columns, const struct cJSON *array);
 // Numbers beyond 2^53 stay exact.
 void list_json_add(struct cJSON *object, const char *key, uint64_t value);
 uint64_t list_json_u64(const struct cJSON *value);
+void list_json_print(struct cJSON *document);                            // on one line, and freed
 const char *list_json_text(const struct cJSON *object, const char *key); // "" when it is not there

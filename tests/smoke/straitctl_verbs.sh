@@ -17,6 +17,7 @@ status_of()
 must 'boxes' eval 'wan_box wan && site_boxes a && peer_boxes'
 gateway_config a . "$(site_peer_entry peer "192.0.2.3:$WG_PORT")"
 check 'without daemons status ends with 3' equal "$(status_of ctl a status)" 3
+check 'config check --json' eval 'ctl a config check --json "$LAB_DIR/gwa.json" | holds .good'
 check 'config check needs none' equal "$(status_of ctl a config check "$LAB_DIR/gwa.json")" 0
 must 'peer starts' stock_peer a=
 must 'gateway starts' gateway_start a
@@ -38,6 +39,11 @@ bg ping lana ping -q -n -i 0.05 10.3.0.2
 check 'trace shows the stages of a packet' eval 'ctl a trace --count 5 >"$LAB_DIR/trace" && grep -q wg_encrypt "$LAB_DIR/trace"'
 check 'capture of a port' ctl a capture wan --count 6 --write "$LAB_DIR/wan.pcapng"
 check 'is pcapng with WireGuard in it' eval '[ "$(tcpdump -n -r "$LAB_DIR/wan.pcapng" "udp port $WG_PORT" 2>/dev/null | wc -l)" -ge 3 ]'
+check 'trace --json: a line for each packet' eval 'ctl a trace --json --count 5 >"$LAB_DIR/trace.json" &&
+	holds -s "length == 5 and all(.[]; .hops | length > 0)" "$LAB_DIR/trace.json"'
+check 'capture --json' eval 'ctl a capture wan --json --count 7 --write "$LAB_DIR/json.pcapng" >"$LAB_DIR/capture.json"'
+check 'counts what is in the file' holds --argjson n "$(tcpdump -n -r "$LAB_DIR/json.pcapng" 2>/dev/null | wc -l)" \
+	'.packets == $n and $n == 7 and .bytes >= 7 * 60 and .original_bytes == .bytes' "$LAB_DIR/capture.json"
 check 'capture of a tunnel interface' ctl a capture strait0 --count 6 --write "$LAB_DIR/tun.pcapng"
 check 'has the inner packets' eval '[ "$(tcpdump -n -r "$LAB_DIR/tun.pcapng" icmp 2>/dev/null | wc -l)" -ge 3 ]'
 check 'capture of a peer' ctl a capture peer peer --count 4 --write "$LAB_DIR/peer.pcapng"

@@ -6,12 +6,14 @@
 #include "../../../../control/ctl/ctl.h"
 #include "../../../../control/ctl/human.h"
 #include "../../../../control/ctl/list.h"
+#include "../../../../control/ctl/pcapng.h"
 #include "../../../../control/ctl/summary.h"
 #include "../../suite.h"
 
 #include <cjson/cJSON.h>
 #include <glib.h>
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -247,6 +249,69 @@ static void a_packet_is_told_from_its_first_bytes_and_no_further(void)
 	CU_ASSERT_STRING_EQUAL(summary_text(out, p, 0), "short frame");
 }
 
+// A section, an interface and two packets, of which one was cut to four bytes.
+static void packets_and_bytes_of_a_capture_are_counted(void)
+{
+	static const uint32_t blocks[] = {0x0a0d0d0a, 28, 0x1a2b3c4d, 1, ~0u, ~0u, 28, // section
+		1, 20, 1, 0, 20,                                                       // interface
+		6, 36, 0, 0, 0, 4, 1500, 0xabcdef01, 36,                               // packets
+		6, 40, 0, 0, 0, 7, 7, 0, 0, 40};
+	struct pcapng_count n;
+	FILE *f = tmpfile();
+	int fd = fileno(f);
+
+	CU_ASSERT_EQUAL(pcapng_count(fd, &n), 0);
+	CU_ASSERT_EQUAL(n.packets, 0);
+	CU_ASSERT_EQUAL_FATAL(write(fd, blocks, sizeof(blocks)), (ssize_t)sizeof(blocks));
+	CU_ASSERT_EQUAL(pcapng_count(fd, &n), 0);
+	CU_ASSERT_EQUAL(n.packets, 2);
+	CU_ASSERT_EQUAL(n.bytes, 11);
+	CU_ASSERT_EQUAL(n.original_bytes, 1507);
+	for (off_t cut = sizeof(blocks) - 39; cut < (off_t)sizeof(blocks); cut++) {
+		CU_ASSERT_EQUAL(ftruncate(fd, cut), 0);
+		CU_ASSERT_EQUAL(pcapng_count(fd, &n), -EBADMSG);
+		CU_ASSERT_EQUAL(pwrite(fd, blocks, sizeof(blocks), 0), (ssize_t)sizeof(blocks));
+	}
+	CU_ASSERT_EQUAL(pwrite(fd, "no pcapng at all", 16, 0), 16);
+	CU_ASSERT_EQUAL(pcapng_count(fd, &n), -EBADMSG);
+	fclose(f);
+}
+
+static void check_import(const char *range, const char *prefixes)
+{
+	char *file = g_build_filename(dir, "turnserver.conf", NULL);
+	char *text = g_strdup_printf("denied-peer-ip=%s\n", range);
+	char *args = g_strdup_printf("import %s", file), *out = NULL, *err = NULL, *got;
+	cJSON *doc;
+
+	CU_ASSERT_TRUE_FATAL(g_file_set_contents(file, text, -1, NULL));
+	CU_ASSERT_EQUAL(run(args, &out, &err), CTL_OK);
+	doc = cJSON_Parse(out);
+	got = cJSON_PrintUnformatted(
+		cJSON_GetObjectItem(cJSON_GetObjectItem(doc, "turn"), "deny_peers"));
+	CU_ASSERT_PTR_NOT_NULL_FATAL(got);
+	CU_ASSERT_STRING_EQUAL(got, prefixes);
+	cJSON_free(got);
+	cJSON_Delete(doc);
+	unlink(file);
+	g_free(out);
+	g_free(err);
+	g_free(args);
+	g_free(text);
+	g_free(file);
+}
+
+static void a_range_of_addresses_becomes_the_fewest_prefixes(void)
+{
+	check_import("::-ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", "[\"::/0\"]");
+	check_import("ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff",
+		"[\"ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff/128\"]");
+	check_import("8000::-ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", "[\"8000::/1\"]");
+	check_import("0.0.0.0-255.255.255.255", "[\"0.0.0.0/0\"]");
+	check_import("10.0.0.1-10.0.0.6",
+		"[\"10.0.0.1/32\",\"10.0.0.2/31\",\"10.0.0.4/31\",\"10.0.0.6/32\"]");
+}
+
 static void exit_statuses_are_those_of_the_manual(void)
 {
 	check_run("", CTL_USAGE, "usage: straitctl", NULL);
@@ -259,7 +324,8 @@ static void exit_statuses_are_those_of_the_manual(void)
 	check_run("turn sesions", CTL_USAGE, NULL, "Did you mean \"straitctl turn sessions\"?");
 	check_run("status extra", CTL_USAGE, NULL, "usage: straitctl status");
 	check_run("capture", CTL_USAGE, NULL, "usage: straitctl capture");
-	check_run("capture --json lan", CTL_USAGE, NULL, "pcapng");
+	check_run("capture --json lan", CTL_USAGE, NULL, "give -w FILE");
+	check_run("capture --json lan -w -", CTL_USAGE, NULL, "give -w FILE");
 	check_run("status --count 3", CTL_USAGE, NULL, "does not take --count");
 	check_run("trace --count x", CTL_USAGE, NULL, "a number");
 	check_run("trace --count -1", CTL_USAGE, NULL, "a number");
@@ -364,6 +430,8 @@ int main(void)
 		{"a_connection_is_told_in_words", a_connection_is_told_in_words},
 		{"a_packet_is_told_from_its_first_bytes_and_no_further",
 			a_packet_is_told_from_its_first_bytes_and_no_further},
+		TEST(a_range_of_addresses_becomes_the_fewest_prefixes),
+		TEST(packets_and_bytes_of_a_capture_are_counted),
 		{"exit_statuses_are_those_of_the_manual", exit_statuses_are_those_of_the_manual},
 		{"a_daemon_that_is_away_is_named_with_the_remedy",
 			a_daemon_that_is_away_is_named_with_the_remedy},
