@@ -45,6 +45,7 @@ static void on_regained(void *arg)
 	conn_timer_update(c);
 }
 
+// Also when only our end of the pair moved, of which a lost one is no better.
 static void on_renominated(const struct ice_path *path, void *arg)
 {
 	struct conn_keep *k = arg;
@@ -53,9 +54,11 @@ static void on_renominated(const struct ice_path *path, void *arg)
 
 	c->follows = false;
 	conn_fsm_path_renominated(&c->fsm, k->path_id, path);
-	if (p && p->lost)
-		conn_fsm_path_regained(&c->fsm, k->path_id, wg_now());
-	conn_fsm_path_trusted(&c->fsm, k->path_id);
+	if (!ice_keep_is_lost(k->keep)) {
+		if (p && p->lost)
+			conn_fsm_path_regained(&c->fsm, k->path_id, wg_now());
+		conn_fsm_path_trusted(&c->fsm, k->path_id);
+	}
 	conn_timer_update(c);
 }
 

@@ -219,6 +219,8 @@ void ice_keep_give_up(struct ice_keep *k);
 // 0 or -errno (-EOPNOTSUPP: not relayed).
 int ice_keep_send(struct ice_keep *k, const void *data, size_t len);
 const struct ice_path *ice_keep_path(const struct ice_keep *k);
+// After `lost` or ice_keep_give_up, until an answer comes.
+bool ice_keep_is_lost(const struct ice_keep *k);
 // Ms since an answer or an authentic check of the peer; UINT32_MAX = never.
 uint32_t ice_keep_heard_ms(const struct ice_keep *k);
 // Gives the allocation back; ice_free does not.

@@ -270,6 +270,11 @@ const struct ice_path *ice_keep_path(const struct ice_keep *k)
 	return &k->path;
 }
 
+bool ice_keep_is_lost(const struct ice_keep *k)
+{
+	return k->lost;
+}
+
 uint32_t ice_keep_heard_ms(const struct ice_keep *k)
 {
 	return k->ever_heard ? (uint32_t)MIN(ice_now() - k->heard, UINT32_MAX - 1) : UINT32_MAX;

@@ -321,6 +321,27 @@ static void it_is_followed_until_the_next_nomination(void)
 	down();
 }
 
+// A change of the listen port moves our end of every pair; only an answer brings a lost one back.
+static void a_lost_pair_that_moved_is_lost(void)
+{
+	const struct conn_path *p;
+	struct conn_keep *k;
+
+	connected_to_old("0.30.0", false);
+	p = c->fsm.paths.selected;
+	k = conn_keep_of(c, p);
+	conn_path_give_up(c, p, "the test says so");
+	CU_ASSERT_TRUE_FATAL(p->lost);
+	k->keep->ops->renominated(&k->keep->path, k->keep->arg);
+	CU_ASSERT_TRUE(p->lost);
+	CU_ASSERT_NOT_EQUAL(conn_fsm_state(&c->fsm), CONN_CONNECTED);
+	k->keep->lost = false; // as an answer does
+	k->keep->ops->renominated(&k->keep->path, k->keep->arg);
+	CU_ASSERT_FALSE(p->lost);
+	CU_ASSERT_EQUAL(conn_fsm_state(&c->fsm), CONN_CONNECTED);
+	down();
+}
+
 static void nobody_else_is_followed(void)
 {
 	connected_to_old("0.16.0", false);
@@ -605,6 +626,7 @@ int main(void)
 		TEST(the_role_is_decided_by_the_texts_of_the_keys),
 		TEST(a_peer_that_said_direct_is_followed_after_a_second_of_silence),
 		TEST(it_is_followed_until_the_next_nomination),
+		TEST(a_lost_pair_that_moved_is_lost),
 		TEST(nobody_else_is_followed),
 		TEST(a_connection_follows_its_peers_id),
 		TEST(a_connection_with_the_right_id_stays),
