@@ -552,16 +552,22 @@ static void network_changed(struct conn *c, void *arg)
 	conn_timer_update(c);
 }
 
+// Of a change it is told once, by whichever of the two that follow comes first.
+static void hosts_look(struct conn_iface *ci)
+{
+	enum ice_hosts_change change = ice_addresses_changed(ci->ice);
+
+	if (change != ICE_HOSTS_SAME && ci->signal)
+		signal_client_network_changed(ci->signal,
+			change == ICE_HOSTS_GONE ? SIGNAL_NETWORK_MOVED : SIGNAL_NETWORK_DOUBT);
+}
+
 void conns_addrs_changed(struct conns *cs)
 {
 	for (guint n = 0; n < cs->ifaces->len; n++) {
 		struct conn_iface *ci = cs->ifaces->pdata[n];
-		enum ice_hosts_change change = ice_addresses_changed(ci->ice);
 
-		if (change != ICE_HOSTS_SAME && ci->signal)
-			signal_client_network_changed(ci->signal, change == ICE_HOSTS_GONE
-									  ? SIGNAL_NETWORK_MOVED
-									  : SIGNAL_NETWORK_DOUBT);
+		hosts_look(ci);
 		each_conn(ci, network_changed, NULL);
 	}
 }
@@ -579,7 +585,7 @@ static void port_changed(struct conn *c, void *arg)
 
 void conn_port_changed(struct conn_iface *ci)
 {
-	(void)ice_addresses_changed(ci->ice);
+	hosts_look(ci);
 	each_conn(ci, port_changed, NULL);
 }
 
