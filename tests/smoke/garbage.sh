@@ -17,14 +17,14 @@ wan_mac=$(on gwa cat /sys/class/net/rwan/address)
 lan_mac=$(on gwa cat /sys/class/net/rlan/address)
 
 # Each frame is counted, under its name, exactly.
-was=$(all_drops a)
+was=$(drops_settled a)
 sent=$(on peer "$WGRAW" wrong eth0 --side wan --mac "$wan_mac" --to 192.0.2.1 --to 2001:db8::1 --port "$WG_PORT")
 check "wrong frames on the WAN have exact counters: $sent" wait_until 5 drops_grew_by a "$was" "$sent"
-was=$(all_drops a)
+was=$(drops_settled a)
 sent=$(on lana "$WGRAW" wrong eth0 --side lan --mac "$lan_mac" --to 10.3.0.2 --to fd03::2 --source4 10.1.0.2 --source6 fd01::2)
 check "and on the LAN: $sent" wait_until 5 drops_grew_by a "$was" "$sent"
 must 'the wire takes jumbo frames' wan_mtu a 9000
-was=$(all_drops a)
+was=$(drops_settled a)
 check 'frames larger than the port takes' on peer "$WGRAW" garbage eth0 --mac "$wan_mac" --to 192.0.2.1 --size 4000 --count 100
 check 'are counted, each' wait_until 5 drops_grew_by a "$was" '{"rx_bad_ip": 100}'
 must 'and no more' wan_mtu a 1500

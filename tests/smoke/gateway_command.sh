@@ -31,7 +31,7 @@ check 'Ctrl-C ends it with 0' bg_stop first INT
 check 'strait-dp is gone' wait_gone 5 "$dp"
 check 'straitd is gone' wait_gone 5 "$straitd"
 check 'the ingress drops are gone' eval '! on gwa nft list ruleset | grep -q "hook ingress"'
-bg second gwa "$LAB_ROOT/run" gateway "$LAB_DIR/gwa.json"
+bg second gwa "$LAB_ROOT/tests/tools/gateway" "$LAB_DIR/gwa.json"
 must 'it starts again' wait_until 60 up
 read -r dp straitd < <(gateway_pids second)
 kill -KILL "$straitd"
@@ -42,6 +42,7 @@ check 'and the status is not 0' not equal "$?" 0
 unset 'LAB_PROC[second]'
 check 'the log names who ended' grep -q 'straitd ended' "$LAB_DIR/second.log"
 jq '.nonsense = 1' "$LAB_DIR/gwa.json" >"$LAB_DIR/bad.json"
-check 'a bad config does not start' not on gwa "$LAB_ROOT/run" gateway "$LAB_DIR/bad.json"
+check 'a bad config does not start' eval '! on gwa "$LAB_ROOT/run" gateway "$LAB_DIR/bad.json" >"$LAB_DIR/bad.log" 2>&1'
+check 'and what is wrong with it is said' grep -q nonsense "$LAB_DIR/bad.log"
 check 'without a file it says how to use it' eval '! "$LAB_ROOT/run" gateway 2>"$LAB_DIR/usage" && grep -q "usage: ./run gateway FILE" "$LAB_DIR/usage"'
 lab_finish

@@ -26,7 +26,7 @@ replayed() # TEXT REASON COUNT REPLAY-OPTION...
 {
 	local text=$1 reason=$2 count=$3 was
 	shift 3
-	was=$(all_drops a)
+	was=$(drops_settled a)
 	must "$text" on peer "$WGRAW" replay eth0 "$LAB_DIR/data" "$@"
 	check "$count are dropped as $reason" wait_until 5 drops_grew_by a "$was" "{\"$reason\": $count}"
 }

@@ -65,17 +65,23 @@ full_in_bird() # BOX PROTOCOL
 	on "$1" birdc -s /run/bird.ctl show ospf neighbors "$2" | grep -q Full
 }
 
-learnt() # PREFIX
+routes_to() # PREFIX
 {
 	case $1 in
 	*:*) on gwa ip -6 route show "$1" ;;
 	*) on gwa ip route show "$1" ;;
-	esac | grep -q strait0
+	esac
+}
+
+learnt() # PREFIX
+{
+	routes_to "$1" | grep -q strait0
 }
 
 gone() # PREFIX
 {
-	not learnt "$1"
+	local left
+	left=$(routes_to "$1") && equal "$left" ''
 }
 
 forwards() # DAEMON

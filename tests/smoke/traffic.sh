@@ -29,6 +29,15 @@ all_drops() # SITE: packets by reason, as one JSON object
 		map({key: .[0].key, value: (map(.value) | add)}) | from_entries'
 }
 
+# The same, once nothing more is dropped of what went before.
+drops_settled() # SITE
+{
+	local was now
+	now=$(all_drops "$1")
+	while was=$now; sleep 0.2; now=$(all_drops "$1"); [ "$was" != "$now" ]; do :; done
+	echo "$now"
+}
+
 # Every frame that was sent was dropped for its reason, and none for another.
 drops_grew_by() # SITE FORMER-DROPS COUNT-BY-REASON
 {
