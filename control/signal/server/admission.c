@@ -3,6 +3,7 @@
 // Token buckets, and a table of connections that forgets idle ones.
 #include "admission.h"
 
+#include "../../keyed_hash.h"
 #include "server.h"
 
 #include <glib.h>
@@ -11,7 +12,7 @@
 #include <string.h>
 
 #define BURST_S      10
-#define FORGET_AFTER (60 * G_USEC_PER_SEC)
+#define FORGET_AFTER (BURST_S * G_USEC_PER_SEC)
 
 struct connections {
 	GHashTable *by_name; // of struct connection *
@@ -103,8 +104,8 @@ struct connections *connections_new(uint32_t max_per_host)
 {
 	struct connections *c = g_new0(struct connections, 1);
 
-	c->by_name = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
-	c->hosts = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, host_free);
+	c->by_name = g_hash_table_new_full(keyed_text_hash, g_str_equal, g_free, g_free);
+	c->hosts = g_hash_table_new_full(keyed_text_hash, g_str_equal, NULL, host_free);
 	c->max_per_host = max_per_host;
 	return c;
 }

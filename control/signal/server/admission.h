@@ -38,6 +38,7 @@ struct connection *connections_get(struct connections *c, const char *name, int6
 // False: the connection has max of them, or its host has too many.
 bool connections_stream_begin(struct connections *c, struct connection *n, uint32_t max);
 void connections_stream_end(struct connection *n);
-// Forgets those without streams that were idle for a minute: their bucket is full again.
+// Forgets those without streams that were idle for ten seconds: their bucket is full again. A proxy may make a connection
+// for each message, and all of them are of one host.
 void connections_sweep(struct connections *c, int64_t now);
 uint32_t connections_count(const struct connections *c);

@@ -3,6 +3,7 @@
 // Listeners, the thread that takes events from gRPC, and the stop. HTTP/2 settings are NetBird's: a PING
 // every 5 s to be answered within 2 s, idle connections closed after 15 s, no client PING more often than
 // every 5 s.
+#include "../../keyed_hash.h"
 #include "../grpc_log.h"
 #include "server_internal.h"
 
@@ -270,7 +271,7 @@ struct server *server_new(const struct server_settings *set, char **ret_error)
 	s->key_rate = set->key_rate;
 	s->max_queued_bytes = set->queue_bytes;
 	s->connections = connections_new(set->max_per_host);
-	s->registry = g_hash_table_new(g_str_hash, g_str_equal);
+	s->registry = g_hash_table_new(keyed_text_hash, g_str_equal);
 	s->streams = g_hash_table_new(NULL, NULL);
 	s->queue = grpc_completion_queue_create_for_next(NULL);
 	s->grpc = grpc_server_make();

@@ -54,6 +54,26 @@ static void keys_that_were_made_to_collide_do_not(void)
 	g_hash_table_destroy(hashes);
 }
 
+// "Bz" and "CY" are equal to g_str_hash, and so is every text of such pairs.
+static void texts_that_were_made_to_collide_do_not(void)
+{
+	GHashTable *hashes = g_hash_table_new(g_direct_hash, g_direct_equal);
+	guint same = 0;
+
+	for (unsigned int n = 0; n < 4096; n++) {
+		char text[25];
+
+		for (int i = 0; i < 12; i++)
+			memcpy(text + i * 2, n >> i & 1 ? "Bz" : "CY", 2);
+		text[24] = 0;
+		same = n == 0 ? g_str_hash(text) : same;
+		CU_ASSERT_EQUAL(g_str_hash(text), same);
+		g_hash_table_add(hashes, GUINT_TO_POINTER(keyed_text_hash(text)));
+	}
+	CU_ASSERT(g_hash_table_size(hashes) > 4090);
+	g_hash_table_destroy(hashes);
+}
+
 static void equal_bytes_hash_equally(void)
 {
 	char a[] = "the same bytes", b[] = "the same bytes";
@@ -66,6 +86,7 @@ int main(void)
 {
 	CU_TestInfo tests[] = {
 		TEST(keys_that_were_made_to_collide_do_not),
+		TEST(texts_that_were_made_to_collide_do_not),
 		TEST(equal_bytes_hash_equally),
 		CU_TEST_INFO_NULL,
 	};

@@ -10,7 +10,7 @@
 #define NOW       (1000 * G_USEC_PER_SEC)
 #define PER_HOST  3
 #define MANY      100
-#define FORGOTTEN (61 * G_USEC_PER_SEC)
+#define FORGOTTEN (11 * G_USEC_PER_SEC) // when the bucket is full again
 
 static struct connection *get(struct connections *c, const char *host, unsigned int port)
 {
