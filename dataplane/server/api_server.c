@@ -31,6 +31,7 @@
 #define BATCHES_PER_TURN 16 // of requests of one client before the others get theirs
 #define HELLO_MS         5000  // to the first HELLO, or the connection is closed
 #define IDLE_MS          60000 // of silence of an observer that neither traces nor captures
+#define AGAIN_MS         200   // until it is tried again to accept without a descriptor left
 
 static struct {
 	struct client clients[CLIENTS_MAX];
@@ -39,7 +40,7 @@ static struct {
 	struct st_hello self;
 	struct client *controller;
 	uint32_t control_uid;
-	uint64_t now_ms;
+	uint64_t now_ms, accept_at; // accept_at: 0 = whoever comes is accepted
 } server = {.epfd = -1, .listener = -1, .control_uid = (uint32_t)-1};
 
 struct request {
@@ -64,6 +65,7 @@ int api_server_init(const char *path, uint32_t gid, const struct st_hello *self)
 		server.clients[i].fd = -1;
 	server.self = *self;
 	server.controller = NULL;
+	server.accept_at = 0;
 	server.epfd = epoll_create1(EPOLL_CLOEXEC);
 	if (server.epfd < 0)
 		return -errno;
@@ -129,12 +131,22 @@ static int free_place(int fd)
 	return nb_free > RESERVED || may_control(fd) ? at : -1;
 }
 
+// Who waits to be accepted would keep main awake while nobody can be.
+static void rest(void)
+{
+	server.accept_at = server.now_ms + AGAIN_MS;
+	(void)watch(EPOLL_CTL_MOD, server.listener, 0, CLIENTS_MAX);
+}
+
 static void accept_one(void)
 {
 	int fd = accept4(server.listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK), at;
 
-	if (fd < 0)
+	if (fd < 0) {
+		if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
+			rest();
 		return;
+	}
 	at = free_place(fd);
 	if (at >= 0 && watch(EPOLL_CTL_ADD, fd, EPOLLIN, (uint64_t)at) == 0) {
 		client_open(&server.clients[at], fd, at);
@@ -181,6 +193,10 @@ static void check_silence(struct client *c)
 void api_server_clock(uint64_t now_ms)
 {
 	server.now_ms = now_ms;
+	if (server.accept_at != 0 && now_ms >= server.accept_at) {
+		server.accept_at = 0;
+		(void)watch(EPOLL_CTL_MOD, server.listener, EPOLLIN, CLIENTS_MAX);
+	}
 	for (int i = 0; i < CLIENTS_MAX; i++)
 		if (server.clients[i].fd >= 0)
 			check_silence(&server.clients[i]);

@@ -10,6 +10,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -52,6 +54,7 @@ const struct object_kind object_kinds[] = {
 
 static char path[64];
 static uint32_t seq;
+static int server_fd;
 
 struct answer {
 	struct st_msg hdr;
@@ -159,7 +162,8 @@ static void begin(void)
 	struct st_hello self = {.version = ST_API_VERSION, .instance = 42, .aead = "none"};
 
 	CU_ASSERT_EQUAL_FATAL(objects_init(), 0);
-	CU_ASSERT_FATAL(api_server_init(path, (uint32_t)-1, &self) >= 0);
+	server_fd = api_server_init(path, (uint32_t)-1, &self);
+	CU_ASSERT_FATAL(server_fd >= 0);
 }
 
 static void end(void)
@@ -691,6 +695,42 @@ static void who_is_silent_for_long_is_closed(void)
 	end();
 }
 
+static bool keeps_main_awake(void)
+{
+	struct pollfd p = {.fd = server_fd, .events = POLLIN};
+
+	return poll(&p, 1, 0) > 0;
+}
+
+static void without_a_descriptor_left_main_rests(void)
+{
+	struct rlimit was, none;
+	int fd;
+
+	begin();
+	api_server_clock(1000);
+	fd = connected();
+	CU_ASSERT_TRUE(keeps_main_awake());
+	CU_ASSERT_EQUAL_FATAL(getrlimit(RLIMIT_NOFILE, &was), 0);
+	none = was;
+	none.rlim_cur = (rlim_t)fd; // those that are open stay
+	CU_ASSERT_EQUAL_FATAL(setrlimit(RLIMIT_NOFILE, &none), 0);
+	api_server_poll();
+	CU_ASSERT_FALSE(keeps_main_awake());
+	api_server_clock(1000 + 199);
+	CU_ASSERT_FALSE(keeps_main_awake());
+	api_server_clock(1000 + 200);
+	CU_ASSERT_TRUE(keeps_main_awake());
+	api_server_poll();
+	CU_ASSERT_FALSE(keeps_main_awake());
+	CU_ASSERT_EQUAL_FATAL(setrlimit(RLIMIT_NOFILE, &was), 0);
+	api_server_clock(1000 + 400);
+	api_server_poll();
+	CU_ASSERT_EQUAL(greet(fd, ST_ROLE_OBSERVER), 0);
+	close(fd);
+	end();
+}
+
 int main(void)
 {
 	CU_TestInfo tests[] = {
@@ -717,6 +757,7 @@ int main(void)
 			observers_leave_a_place_for_the_controller},
 		{"strangers do not get the last places", strangers_do_not_get_the_last_places},
 		{"who is silent for long is closed", who_is_silent_for_long_is_closed},
+		TEST(without_a_descriptor_left_main_rests),
 		CU_TEST_INFO_NULL,
 	};
 
