@@ -31,8 +31,9 @@ static bool is_exhausted(int error)
 static int on_readable(int fd, GIOCondition cond, void *arg)
 {
 	struct acceptor *a = arg;
+	unsigned int mine = a->source; // another when whoever came stopped and started it
 
-	for (int i = 0; i < BATCH && a->source; i++) {
+	for (int i = 0; i < BATCH && a->source == mine; i++) {
 		int s = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
 		if (s >= 0) {
