@@ -23,6 +23,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/select.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -65,8 +66,10 @@ static struct nft_ctx *nft_open(void)
 {
 	struct nft_ctx *nft;
 
-	if (low_fd >= 0)
-		close(low_fd);
+	guard_init(); // if it failed before
+	if (low_fd < 0 || low_fd >= FD_SETSIZE)
+		return NULL;
+	close(low_fd);
 	low_fd = -1;
 	nft = nft_ctx_new(NFT_CTX_DEFAULT); // opens its socket
 	if (nft == NULL)
