@@ -34,10 +34,15 @@ check 'a config with an unknown key is refused' not ctl a reload
 ctl a reload >"$LAB_DIR/refusal" 2>&1
 check 'and the key is named' grep -q adresses "$LAB_DIR/refusal"
 cp "$LAB_DIR/good.json" "$LAB_DIR/gwa.json"
-check 'reload of the good one, unchanged' ctl a reload
+check 'reload of the good one, unchanged: nothing needs a restart' eval 'ctl a reload --json | holds ".needs_restart == []"'
 change '.wireguard[0].addresses += ["10.9.77.1/24"]'
 check 'reload with one more address' ctl a reload
 check 'it is there' eval 'on gwa ip address show dev strait0 | grep -q 10.9.77.1/24'
+change '.dataplane.packets = 20000'
+check 'reload with a larger pool: that needs a restart' eval 'ctl a reload --json | holds ".needs_restart | length == 1"'
+change '.dataplane.packets = 20001'
+check 'which people are told, too' eval 'ctl a reload | grep -q "needs a restart to take effect: .*packets"'
+cp "$LAB_DIR/good.json" "$LAB_DIR/gwa.json"
 
 stream_end out now
 check 'the stream lost nothing' stream_judge out
