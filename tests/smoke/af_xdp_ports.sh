@@ -28,6 +28,7 @@ check 'peer to LAN: each number once' stream_judge in
 baseline=$(pool_missing a)
 check 'bursts' eval '[ "$(iperf_bps lana lanp 10.3.0.2 -t 3 -u -b 200M)" -gt 0 ]'
 check 'the pools are as full as before' wait_until 10 pools_are a "$baseline"
+must 'wrong headers pass the WAN' wan_passes_all
 wan_mac=$(on gwa cat /sys/class/net/rwan/address)
 was=$(drops_settled a)
 sent=$(on peer "$WGRAW" wrong eth0 --side wan --mac "$wan_mac" --to 192.0.2.1 --to 2001:db8::1)

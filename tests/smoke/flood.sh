@@ -48,10 +48,11 @@ check 'the old session was not disturbed' equal "$(last_handshake peer wg0 a)" "
 check 'afterwards a ping passes at once' ping_ok lana 10.3.0.2
 record_stop wan >/dev/null
 
-must 'the WAN is recorded again' record_start wan6 gwa 'ip6 and udp and src host 2001:db8::1 and ip6[44:2] = 72'
 shake2=$(last_handshake peer2 wg0 a)
 bg flood peer "$WGFLOOD" --to 2001:db8::1 --port "$WG_PORT" --key "$(key_public a)" --rate 0 --seconds 120
-must 'cookie replies go out by IPv6' wait_until 7 recorded_so_far wan6 cookie 10
+# As many as the flood has packets: more than can be read while they come.
+must 'cookie replies go out by IPv6' on wan timeout 30 tcpdump -n --immediate-mode -i gwa -c 10 -w /dev/null \
+	'ip6 and udp and src host 2001:db8::1 and ip6[44:2] = 72'
 on peer2 wg set wg0 peer "$(key_public a)" remove
 on peer2 wg set wg0 peer "$(key_public a)" endpoint "[2001:db8::1]:$WG_PORT" allowed-ips 10.9.0.1/32
 on peer2 ping -q -n -i 0.3 -w 60 -c 1 10.9.0.1 >/dev/null &

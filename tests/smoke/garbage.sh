@@ -10,6 +10,7 @@
 lab_init garbage
 
 must 'gateway and stock peer start' usual_lab
+must 'wrong headers pass the WAN' wan_passes_all
 must 'tunnel' session_up lana 10.3.0.2
 shake=$(last_handshake peer wg0 a)
 baseline=$(pool_missing a)

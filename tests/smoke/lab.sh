@@ -309,14 +309,13 @@ host() # BOX IF V4/LEN V6/LEN GATEWAY4 GATEWAY6
 	on "$1" ip -6 route add default via "$6"
 }
 
-# The WAN: a bridge without opinions. Where the kernel has br_netfilter it would drop IP headers that are wrong.
+# The WAN: a bridge without opinions.
 wan_box() # NAME
 {
 	local b=$1
 	box "$b" || return
 	LAB_BRIDGES+=("$b")
 	on "$b" sysctl -qw net.ipv6.conf.all.disable_ipv6=1 net.ipv6.conf.default.disable_ipv6=1
-	on "$b" sysctl -qw net.bridge.bridge-nf-call-iptables=0 net.bridge.bridge-nf-call-ip6tables=0 2>/dev/null || true
 	on "$b" ip link add br0 type bridge mcast_snooping 0 forward_delay 0 || return
 	on "$b" ip link set br0 up
 }

@@ -147,6 +147,14 @@ kernel_would_leak() # SITE
 	on "$b" ip neigh replace 192.0.2.3 lladdr "$(on peer cat /sys/class/net/eth0/address)" dev rwan nud permanent
 }
 
+# Where the kernel has br_netfilter, the WAN drops IP headers that are wrong. No longer; rules for what it forwards may
+# then not see what they did.
+wan_passes_all()
+{
+	[ ! -e /proc/sys/net/bridge/bridge-nf-call-iptables ] ||
+		on wan sysctl -qw net.bridge.bridge-nf-call-iptables=0 net.bridge.bridge-nf-call-ip6tables=0
+}
+
 # The way from the stock peer to a gateway takes larger frames than the gateway's port.
 wan_mtu() # SITE MTU
 {
