@@ -252,6 +252,18 @@ static void icmp_to_a_relayed_address_goes_to_the_host(void)
 }
 
 // A fragment that is not the first has no ports, whatever its bytes look like.
+static void waits_in_vain(struct rte_mbuf *fragment)
+{
+	rig_ether(fragment, RIG_WAN);
+	rig_rx(0, RIG_WAN, fragment);
+	rig_passes(2);
+	CU_ASSERT_EQUAL(take_all(RIG_DEV_WAN) + take_all(RIG_DEV_WAN_TAP), 0);
+	rig_skip(120);
+	rig_passes(4);
+	expect_drops(ST_DROP_frag_timeout, 1);
+	finish();
+}
+
 static void a_lone_fragment_is_relayed_to_nobody(void)
 {
 	struct rte_mbuf *m = turn_datagram(&from_peer, &plain, data, 800);
@@ -260,14 +272,7 @@ static void a_lone_fragment_is_relayed_to_nobody(void)
 	allocate();
 	h->fragment_offset = htons(100);
 	rig_fix_ipv4(m, 0);
-	rig_ether(m, RIG_WAN);
-	rig_rx(0, RIG_WAN, m);
-	rig_passes(2);
-	CU_ASSERT_EQUAL(take_all(RIG_DEV_WAN) + take_all(RIG_DEV_WAN_TAP), 0);
-	rig_skip(120);
-	rig_passes(4);
-	expect_drops(ST_DROP_frag_timeout, 1);
-	finish();
+	waits_in_vain(m);
 }
 
 // The same over IPv6, where the fragment header says it.
@@ -287,14 +292,7 @@ static void a_lone_fragment_of_ipv6_is_relayed_to_nobody(void)
 	h->payload_len = htons((uint16_t)(m->pkt_len - sizeof(head)));
 	*(struct header_ipv6_frag *)(h + 1) =
 		(struct header_ipv6_frag){.next = IPPROTO_UDP, .offset = htons(800), .id = 7};
-	rig_ether(m, RIG_WAN);
-	rig_rx(0, RIG_WAN, m);
-	rig_passes(2);
-	CU_ASSERT_EQUAL(take_all(RIG_DEV_WAN) + take_all(RIG_DEV_WAN_TAP), 0);
-	rig_skip(120);
-	rig_passes(4);
-	expect_drops(ST_DROP_frag_timeout, 1);
-	finish();
+	waits_in_vain(m);
 }
 
 static void fragment(const struct tuple *t, uint32_t off, uint32_t len, bool more)
